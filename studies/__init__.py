@@ -1,0 +1,1 @@
+"""What a study remembers and shows: SQL storage, trial records, front, hypervolume, the best, figures, report."""

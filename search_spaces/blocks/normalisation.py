@@ -14,8 +14,18 @@ class ResidualNormalization(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.lambda_param = nn.Parameter(torch.ones(channels, 1, 1))
-        self.instance_norm = nn.InstanceNorm2d(channels, affine=True)
+        self.instance_norm = _InstanceNorm(channels, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
         normed: Tensor = self.lambda_param * x + self.instance_norm(x)
+        return normed
+
+
+class _InstanceNorm(nn.InstanceNorm2d):
+    """Torch's refuses maps of one position; there the input equals its mean, and the shift is all that is left."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] * x.shape[3] == 1:
+            return self.bias[:, None, None].expand_as(x)
+        normed: Tensor = super().forward(x)
         return normed

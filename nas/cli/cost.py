@@ -1,0 +1,91 @@
+"""cost: what a design costs, exactly, without building it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.cli.options import as_json, print_json, with_output
+from search_spaces.architecture import Architecture
+from search_spaces.budget import Budget
+from search_spaces.cost import Cost, cost
+from search_spaces.designs import design, design_names
+from search_spaces.errors import InputError
+
+
+class Shape(click.ParamType[tuple[int, int]]):
+    """MELSxFRAMES."""
+
+    name = "MELSxFRAMES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        mels, x, frames = str(value).partition("x")
+        if not (x and mels.isdigit() and frames.isdigit() and 0 < int(mels) <= 4096 and 0 < int(frames) <= 4096):
+            self.fail(f"{value!r} is no shape like 256x65 (mel bands by frames, 1 to 4096)", param, ctx)
+        return int(mels), int(frames)
+
+
+@click.command("cost")
+@click.argument("design_or_file", metavar="DESIGN")
+@click.option("--input", "shape", type=Shape(), help="Features instead of the design's own, e.g. 256x64.")
+@click.option("--weight-bytes", type=click.IntRange(min=1), default=Budget().weight_bytes, show_default=True)
+@click.option("--macs", type=click.IntRange(min=1), default=Budget().macs, show_default=True)
+@as_json
+@with_output
+def command(design_or_file: str, shape: tuple[int, int] | None, weight_bytes: int, macs: int, as_json: bool) -> int:
+    """The exact cost of DESIGN: cp-mobile-2025, dynacp, sharif, or a JSON file with an architecture.
+
+    Training form and deployed form, held against the budget. Exits with 3 if the deployed form does not fit.
+    """
+    architecture = _architecture(design_or_file)
+    if shape is not None:
+        architecture = architecture.at(*shape)
+    budget = Budget(weight_bytes, macs)
+    priced = cost(architecture, budget)
+    if as_json:
+        print_json({"version": 1, "identity": architecture.identity, **priced.to_json(), "budget": budget.limits})
+    else:
+        _print(design_or_file, architecture, priced, budget)
+    return 0 if priced.feasible else 3
+
+
+def _architecture(design_or_file: str) -> Architecture:
+    if design_or_file in design_names():
+        return design(design_or_file)
+    path = Path(design_or_file)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        names = ", ".join(design_names())
+        raise InputError(f"{design_or_file!r} is neither a known design ({names}) nor a file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{design_or_file} cannot be read as JSON: {error}") from None
+    if isinstance(data, dict) and "architecture" in data:  # as an export bundle holds it
+        data = data["architecture"]
+    return Architecture.from_json(data)
+
+
+def _print(name: str, architecture: Architecture, priced: Cost, budget: Budget) -> None:
+    from nas.cli.tables import print_table
+
+    shape = architecture.input
+    training, deployed = priced.training, priced.deployed
+    rows = [
+        ["parameters", f"{training.params:,}", f"{deployed.params:,}", "", ""],
+        _limited("weight bytes", training.weight_bytes, deployed.weight_bytes, budget.weight_bytes),
+        _limited("MACs (challenge)", training.macs, deployed.macs, budget.macs),
+        ["multiplications only", f"{training.products:,}", f"{deployed.products:,}", "", ""],
+        ["peak bytes", f"{training.peak_bytes:,}", f"{deployed.peak_bytes:,}", "", ""],
+    ]
+    title = f"{name}: {shape.mels}x{shape.frames} features, {architecture.precision}"
+    print_table(title, ["", "training", f"deployed ({deployed.form})", "limit", "headroom"], rows)
+    if priced.feasible:
+        click.echo("It fits the budget.")
+    else:
+        over = ", ".join(f"{limit} by {excess:.1%}" for limit, excess in priced.excess.items())
+        click.echo(f"It is over the budget: {over}.")
+
+
+def _limited(name: str, training: int, deployed: int, limit: int) -> list[str]:
+    return [name, f"{training:,}", f"{deployed:,}", f"{limit:,}", f"{1 - deployed / limit:.1%}"]

@@ -1,0 +1,81 @@
+"""Runs the candidates of a trial book on Ray: the workers of this machine, or of the cluster that RAY_ADDRESS names."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from nas.display import Display
+from nas.trial_book import Candidate, TrialBook
+
+OBJECT_STORE_BYTES = 150_000_000
+"""Nothing big travels through Ray (workers map the caches), and containers often have a small /dev/shm."""
+
+
+def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers: int, display: Display) -> None:
+    """Trains until the study has its number of students, `workers` at a time.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C or SIGTERM. What was in flight stays RUNNING in the study and is adopted by the
+            next driver.
+        SearchExhausted, NasError: As the trial book raises them.
+    """
+    if book.wanted == 0:
+        return
+    # Read by Ray when it is imported.
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0",
+        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+        RAY_AIR_NEW_OUTPUT="0",
+        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    )
+    import ray
+    from ray import tune
+
+    from nas.searcher import BookSearcher
+    from nas.worker import StudentWorker
+
+    searcher = BookSearcher(book, job, display)
+    # Tune's own records are of no use to anybody: identity and resume live in the study.
+    with tempfile.TemporaryDirectory(prefix="acoustic-nas-") as scratch:
+        _start(ray, workers)
+        try:
+            for name in ("ray.tune", "ray.air"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            tune.Tuner(
+                tune.with_resources(StudentWorker, {"cpu": 1}),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    num_samples=-1,
+                    max_concurrent_trials=workers,
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: trial.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name="study",
+                    storage_path=scratch,
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                ),
+            ).fit()
+        finally:
+            ray.shutdown()
+    if searcher.failure is not None:
+        raise searcher.failure
+    if book.wanted or book.in_flight:
+        raise KeyboardInterrupt
+
+
+def _start(ray: Any, workers: int) -> None:
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        return
+    ray.init(
+        num_cpus=workers,
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )

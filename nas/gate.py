@@ -1,0 +1,45 @@
+"""The gate: what is refused at once, before any worker hears of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from search_spaces.architecture import Architecture
+from search_spaces.budget import Budget
+from search_spaces.cost import Cost, cost
+
+Reason = Literal["over_budget", "repeat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of one proposal.
+
+    Attributes:
+        reason: Why it is refused; None if it passes.
+        detail: The same in words for a person; empty if it passes.
+    """
+
+    cost: Cost
+    reason: Reason | None = None
+    detail: str = ""
+
+
+def judge(architecture: Architecture, budget: Budget, taken: Mapping[str, int]) -> Verdict:
+    """Whether an architecture fits the budget and is new.
+
+    Args:
+        taken: Identities already trained or in training, with their trial numbers.
+    """
+    priced = cost(architecture, budget)
+    if priced.excess:
+        costs = {"weight_bytes": priced.deployed.weight_bytes, "macs": priced.deployed.macs}
+        costs["peak_bytes"] = priced.deployed.peak_bytes
+        told = (
+            f"{name} {costs[name]:,} is {over:.1%} over its limit of {budget.limits[name]:,}"
+            for name, over in priced.excess.items()
+        )
+        return Verdict(priced, "over_budget", "; ".join(told))
+    if architecture.identity in taken:
+        return Verdict(priced, "repeat", f"the same architecture as trial {taken[architecture.identity]}")
+    return Verdict(priced)

@@ -1,0 +1,102 @@
+"""What must be there before the first student: recordings, features, a teacher, and its logits for every clip."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.display import Display
+from nas.places import Places
+from nas.study_file import StudyFile
+from search_spaces.errors import InputError
+from search_spaces.seeds import derive_seed
+from trainers.features import load_features
+from trainers.material import Material
+from trainers.recordings import Recordings, read_recordings
+from trainers.synthetic import make_scenes
+from trainers.teacher_logits import teacher_logits
+from trainers.teachers import train_teacher
+
+log = logging.getLogger("acoustic_nas.preparation")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The caches that students learn from.
+
+    Attributes:
+        teacher: Scores of the teacher on the validation clips.
+    """
+
+    features_dir: Path
+    logits_dir: Path
+    teacher: dict[str, Any]
+
+
+def find_recordings(study: StudyFile, places: Places) -> Recordings:
+    """The recordings of a study, checked; synthetic ones are generated the first time.
+
+    Raises:
+        InputError: If the study names none, or something is wrong with them.
+    """
+    data = study.data
+    if data.synthetic is not None:
+        scenes = data.synthetic
+        root = places.cache / f"scenes-{scenes.clips_per_scene}-{scenes.seed}"
+        log.info("recordings: %s synthetic clips of each scene", f"{scenes.clips_per_scene:,}")
+        return read_recordings(make_scenes(root, clips_per_scene=scenes.clips_per_scene, seed=scenes.seed))
+    if data.root is None:
+        raise InputError(f"the study {study.name!r} needs recordings: give their folder with --data DIR (or NAS_DATA)")
+    recordings = read_recordings(data.root, data.train_list)
+    counts = recordings.clips["split"].value_counts()
+    log.info(
+        "recordings: %s training and %s test clips of %d scenes",
+        f"{counts.get('train', 0):,}",
+        f"{counts.get('test', 0):,}",
+        len(recordings.scenes),
+    )
+    return recordings
+
+
+def prepare(study: StudyFile, recordings: Recordings, places: Places, display: Display) -> Prepared:
+    """Features, teacher and teacher logits: made now, or found in the cache.
+
+    Raises:
+        InputError, NasError: As extracting, teaching and caching do.
+    """
+    features_dir = load_features(
+        recordings,
+        study.features,
+        places.cache,
+        workers=study.search.workers,
+        progress=display.stage("features of clips"),
+    )
+    material = open_material(study, features_dir)
+    epochs = display.stage("epochs of the teacher")
+    teacher_dir = train_teacher(
+        material,
+        study.teacher,
+        seed=derive_seed(study.seed, "teacher"),
+        cache_root=places.cache,
+        threads=study.search.workers,
+        progress=lambda result: epochs(result.epoch, study.teacher.epochs),
+    )
+    logits_dir = teacher_logits(
+        material, [teacher_dir], places.cache, progress=display.stage("teacher logits of clips")
+    )
+    scores: dict[str, Any] = json.loads((teacher_dir / "scores.json").read_text(encoding="utf-8"))
+    log.info("the teacher's accuracy on the validation clips is %.1f%%", 100 * scores["accuracy"])
+    return Prepared(features_dir, logits_dir, scores)
+
+
+def open_material(study: StudyFile, features_dir: Path) -> Material:
+    """The clips of a study, parted by its validation share and seed."""
+    return Material.open(
+        features_dir, validation_share=study.data.validation_share, validation_seed=validation_seed(study)
+    )
+
+
+def validation_seed(study: StudyFile) -> int:
+    """Chooses the validation locations of a study: one set for all its students."""
+    return derive_seed(study.seed, "validation")

@@ -1,0 +1,251 @@
+"""The study file: what a study is, as a person writes it; YAML in, a frozen and checked value out."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from search_spaces.budget import Budget
+from search_spaces.designs import design_names
+from search_spaces.errors import InputError
+from trainers.front_end import FrontEnd
+from trainers.recipe import Recipe
+
+PRESETS = Path(__file__).resolve().parents[1] / "studies" / "presets"
+
+Section = TypeVar("Section")
+SamplerName = Literal["tpe", "random"]
+
+
+class StudyFileError(InputError):
+    """A study file that cannot be used: names the file, the line, the field, what stands there and the remedy."""
+
+
+def _known_keys(section: type) -> Callable[[Any], Any]:
+    """Refuses keys that a dataclass section does not have (pydantic passes over them)."""
+    known = {field.name for field in fields(section)}
+
+    def check(value: Any) -> Any:
+        unknown = sorted(set(value) - known) if isinstance(value, Mapping) else []
+        if unknown:
+            raise PydanticCustomError("unknown_key", "unknown key", {"key": str(unknown[0]), "known": sorted(known)})
+        return value
+
+    return check
+
+
+_FrontEnd = Annotated[FrontEnd, BeforeValidator(_known_keys(FrontEnd))]
+_Recipe = Annotated[Recipe, BeforeValidator(_known_keys(Recipe))]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SyntheticScenes(_Model):
+    """The scene set that the project generates itself."""
+
+    clips_per_scene: Annotated[int, Field(ge=45, le=10_000)]
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class DataSection(_Model):
+    """Where the recordings are.
+
+    Attributes:
+        root: A data set in TAU's layout; `--data` or NAS_DATA overrides it.
+        synthetic: Generate the recordings instead.
+        train_list: Name of the training list in split_setup/.
+        validation_share: Share of the training list's locations that students are judged on, never taught from.
+    """
+
+    root: Path | None = None
+    synthetic: SyntheticScenes | None = None
+    train_list: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "split25"
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataSection":
+        if self.root is not None and self.synthetic is not None:
+            raise ValueError("give either root or synthetic, not both")
+        return self
+
+
+class SearchSection(_Model):
+    """How candidates are found.
+
+    Attributes:
+        sampler: "tpe" is Optuna's multivariate TPE, "random" draws uniformly.
+        trials: Students to be trained in the whole study.
+        workers: Students trained at once, one core each.
+        known_designs: Proposed first, where they fit the budget.
+        patience: Refusals in a row before the search gives up.
+        attempts: How often a student is started whose worker died.
+    """
+
+    sampler: SamplerName = "tpe"
+    trials: Annotated[int, Field(ge=1, le=100_000)]
+    workers: Annotated[int, Field(ge=1, le=1024)] = 2
+    known_designs: tuple[Literal["cp-mobile-2025", "dynacp", "sharif"], ...] = design_names()  # type: ignore[assignment]
+    patience: Annotated[int, Field(ge=1)] = 2000
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+class StudyFile(_Model):
+    """A study.
+
+    Attributes:
+        name: What `nas resume` and the others call it.
+        seed: The only source of chance of the study.
+        features: The front end; it decides the shape of the network's input.
+        space: Search space.
+        budget: Limits of the deployed student.
+        teacher: Recipe of the teacher, which learns from labels.
+        student: Recipe of every student, which learns from the labels and the teacher's logits.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    data: DataSection
+    features: _FrontEnd = FrontEnd()
+    space: Literal["joint"] = "joint"
+    budget: Budget = Budget()
+    teacher: _Recipe
+    student: _Recipe
+    search: SearchSection
+
+    def to_json(self) -> dict[str, Any]:
+        """The study as a JSON value that `study_from_json` reads back."""
+        return self.model_dump(mode="json")
+
+
+def preset_names() -> list[str]:
+    """Names of the study files that come with the project."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_study(source: str, overrides: Mapping[str, Any] | None = None) -> StudyFile:
+    """The study of a preset's name or a file's path.
+
+    Args:
+        overrides: Values by dotted field name, for example {"budget.macs": 20_000_000}; they win over the file.
+
+    Raises:
+        StudyFileError: If there is no such file, or something in it is wrong.
+    """
+    path = PRESETS / f"{source}.yaml" if source in preset_names() else Path(source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        names = ", ".join(preset_names())
+        raise StudyFileError(f"there is no preset and no study file {source!r}; presets are {names}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyFileError(f"{source} cannot be read as a study file: {error}") from None
+    try:
+        data = yaml.safe_load(text)
+        lines = _lines(yaml.compose(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise StudyFileError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise StudyFileError(f"{path.name}: expected fields like `name: my-study`, found {type(data).__name__}")
+    for field, value in (overrides or {}).items():
+        _override(data, field, value)
+    return _validated(data, path.name, lines)
+
+
+def study_from_json(data: Any, name: str) -> StudyFile:
+    """The study file that a study's database holds.
+
+    Raises:
+        StudyFileError: If this release cannot read it.
+    """
+    return _validated(data, f"the study file stored with {name!r}", {})
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """ "budget.macs=20e6" as ("budget.macs", 20e6); the value is read as YAML.
+
+    Raises:
+        StudyFileError: If it has no equals sign or the value is not YAML.
+    """
+    field, equals, value = text.partition("=")
+    if not equals or not field.strip():
+        raise StudyFileError(f"--set {text!r}: expected FIELD=VALUE, for example budget.macs=20000000")
+    try:
+        return field.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise StudyFileError(f"--set {text!r}: {value!r} is not a value that YAML can read") from None
+
+
+def _override(data: dict[str, Any], field: str, value: Any) -> None:
+    *sections, last = field.split(".")
+    for section in sections:
+        inner = data.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise StudyFileError(f"--set {field}: {section} is not a section of the study file")
+        data = inner
+    data[last] = value
+
+
+def _validated(data: Any, source: str, lines: Mapping[tuple[str, ...], int]) -> StudyFile:
+    try:
+        return StudyFile.model_validate(data)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        told = "; ".join(_told(fault, lines) for fault in faults[:3])
+        more = f"; and {len(faults) - 3} more faults" if len(faults) > 3 else ""
+        raise StudyFileError(f"{source}: {told}{more}") from None
+
+
+def _told(fault: Any, lines: Mapping[tuple[str, ...], int]) -> str:
+    """One fault in words: place, value, remedy."""
+    place = tuple(str(part) for part in fault["loc"])
+    if fault["type"] == "unknown_key":
+        place += (fault["ctx"]["key"],)
+        return _where(place, lines) + _unknown(place[-1], fault["ctx"]["known"])
+    if fault["type"] == "extra_forbidden":
+        return _where(place, lines) + _unknown(place[-1], _keys_of(place[:-1]))
+    if fault["type"] == "missing":
+        return f"{_where(place, lines)} is missing; add it"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{_where(place, lines)} is {fault['input']!r:.60}; {message[0].lower() + message[1:]}"
+
+
+def _where(place: tuple[str, ...], lines: Mapping[tuple[str, ...], int]) -> str:
+    name = ".".join(place) or "the file"
+    return f"line {lines[place]}: {name}" if place in lines else name
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
+    return f" is not a field of a study file; {remedy}"
+
+
+def _keys_of(place: tuple[str, ...]) -> list[str]:
+    """The fields of the model at a place of the study file."""
+    model: type[BaseModel] = StudyFile
+    for part in place:
+        annotation = model.model_fields[part].annotation
+        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
+        nested = [a for a in inner if issubclass(a, BaseModel)]
+        if not nested:
+            return [field.name for a in inner if hasattr(a, "__dataclass_fields__") for field in fields(a)]
+        model = nested[0]
+    return sorted(model.model_fields)
+
+
+def _lines(node: yaml.Node | None, place: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+    """The line of every field of a YAML document, from 1."""
+    found: dict[tuple[str, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, str(key.value))
+            found[inner] = key.start_mark.line + 1
+            found |= _lines(value, inner)
+    return found

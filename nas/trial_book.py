@@ -1,0 +1,203 @@
+"""The life of a candidate, written in the SQL study: the only truth about what was proposed, refused, trained or lost.
+
+    proposed   RUNNING, while its choices are being written; lost here, it is told FAIL: nothing was trained
+    refused    PRUNED with a reason, its cost and its relative excess: over the budget, or a repeat
+    in flight  RUNNING with a proposal: handed to a worker
+    complete   COMPLETE with its accuracy, weight bytes and MACs
+    failed     FAIL with the error: its training went wrong, or its worker died too often
+
+A driver that dies leaves candidates in flight. The next one adopts them: each runs again under its old number. Nothing
+here knows how or where a candidate is trained.
+"""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.gate import Verdict, judge
+from nas.samplers import distributions, make_sampler
+from nas.study_file import SearchSection
+from search_spaces.architecture import Architecture
+from search_spaces.budget import Budget
+from search_spaces.cost import Cost, cost
+from search_spaces.designs import design, name_of
+from search_spaces.errors import NasError
+from search_spaces.space import NotInSpaceError, Space
+
+log = logging.getLogger("acoustic_nas.trial_book")
+
+
+class SearchExhausted(NasError):  # noqa: N818
+    """The gate refused so many proposals in a row that the search gave up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An architecture that passed the gate, with the number under which the study knows it."""
+
+    number: int
+    architecture: Architecture
+    cost: Cost
+
+
+class TrialBook:
+    """Proposes candidates and records what becomes of them. One driver at a time: see `studies.lock`.
+
+    Args:
+        study: As from `studies.storage`; trials still RUNNING in it are adopted.
+        seed: Of the study.
+    """
+
+    def __init__(self, study: optuna.Study, space: Space, budget: Budget, search: SearchSection, seed: int) -> None:
+        self._study = study
+        self._space = space
+        self._budget = budget
+        self._search = search
+        self._seed = seed
+        self._distributions = distributions(space)
+        self._in_flight: dict[int, optuna.Trial] = {}
+        self._taken: dict[str, int] = {}
+        self._adopted: deque[optuna.Trial] = deque()
+        self.complete = 0
+        for trial in study.get_trials(deepcopy=False):
+            self._remember(trial)
+
+    @property
+    def in_flight(self) -> int:
+        """How many candidates are with workers."""
+        return len(self._in_flight)
+
+    @property
+    def wanted(self) -> int:
+        """How many more candidates must be handed out for the study to reach its number of trained students."""
+        return max(0, self._search.trials - self.complete - self.in_flight)
+
+    def enqueue_known_designs(self) -> None:
+        """Puts the known designs that fit space and budget before all other proposals, once in a study's life."""
+        shape = self._space.input
+        for name in self._search.known_designs:
+            known = replace(design(name).at(shape.mels, shape.frames), classes=self._space.classes)
+            try:
+                values = self._space.encode(known)
+            except NotInSpaceError as error:
+                log.warning("the known design %s is not proposed: %s", name, error)
+                continue
+            if not cost(known, self._budget).feasible:
+                log.info("the known design %s is not proposed: it is over this study's budget", name)
+                continue
+            self._study.enqueue_trial(dict(values), skip_if_exists=True)
+
+    def next(self) -> Candidate:
+        """The next candidate to train: first the adopted ones, then proposals until the gate lets one pass.
+
+        Raises:
+            SearchExhausted: After as many refusals in a row as the study's patience.
+        """
+        refused = 0
+        for trial in self._proposals():
+            candidate = self._enter(trial)
+            if candidate is not None:
+                return candidate
+            refused += 1
+            if refused >= self._search.patience:
+                break
+        raise SearchExhausted(
+            f"the gate refused {refused:,} proposals in a row; widen the budget, or raise search.patience"
+        )
+
+    def completed(self, number: int, outcome: dict[str, Any]) -> None:
+        """Records a trained student. An accuracy that is no number is a failure, not a result."""
+        trial = self._in_flight.get(number)
+        if trial is None:
+            return
+        accuracy = float(outcome["accuracy"])
+        if not math.isfinite(accuracy):
+            self.failed(number, f"the accuracy is {accuracy}")
+            return
+        trial.set_user_attr("outcome", outcome)
+        deployed = trial.user_attrs["proposal"]["cost"]["deployed"]
+        self._study.tell(number, [accuracy, deployed["weight_bytes"], deployed["macs"]])
+        del self._in_flight[number]
+        self.complete += 1
+
+    def failed(self, number: int, error: str) -> None:
+        """Records a training that went wrong in itself; it would go wrong again."""
+        trial = self._in_flight.pop(number, None)
+        if trial is not None:
+            self._tell_failed(trial, error)
+
+    def lost(self, number: int, error: str) -> bool:
+        """Takes back a candidate whose worker died; whether it will be tried again."""
+        trial = self._in_flight.pop(number, None)
+        if trial is None:
+            return False
+        deaths = trial.user_attrs.get("worker_deaths", 0) + 1
+        trial.set_user_attr("worker_deaths", deaths)
+        if deaths >= self._search.attempts:
+            self._tell_failed(trial, f"its worker died {deaths} times: {error}")
+            return False
+        self._adopted.append(trial)
+        return True
+
+    def _remember(self, trial: FrozenTrial) -> None:
+        """Takes up the record of an earlier driver."""
+        if trial.state is TrialState.RUNNING:
+            reopened = optuna.Trial(self._study, trial._trial_id)
+            if set(trial.params) == set(self._distributions):
+                self._adopted.append(reopened)
+            else:
+                self._tell_failed(reopened, "the driver was stopped while it was being proposed; nothing was trained")
+        elif trial.state is TrialState.COMPLETE or (trial.state is TrialState.FAIL and "proposal" in trial.user_attrs):
+            self._taken[trial.user_attrs["proposal"]["identity"]] = trial.number
+            self.complete += trial.state is TrialState.COMPLETE
+
+    def _proposals(self) -> Iterator[optuna.Trial]:
+        while self._adopted:
+            yield self._adopted.popleft()
+        number = len(self._study.get_trials(deepcopy=False))
+        while True:
+            self._study.sampler = make_sampler(self._search.sampler, self._seed, number)
+            trial = self._study.ask(self._distributions)
+            number = trial.number + 1
+            yield trial
+
+    def _enter(self, trial: optuna.Trial) -> Candidate | None:
+        """Judges a proposal and records the verdict; the candidate if it passes."""
+        architecture = self._space.decode(trial.params)
+        others = {identity: number for identity, number in self._taken.items() if number != trial.number}
+        verdict = judge(architecture, self._budget, others)
+        self._record(trial, architecture, verdict)
+        if verdict.reason is not None:
+            self._study.tell(trial.number, state=TrialState.PRUNED)
+            return None
+        self._taken[architecture.identity] = trial.number
+        self._in_flight[trial.number] = trial
+        return Candidate(trial.number, architecture, verdict.cost)
+
+    def _record(self, trial: optuna.Trial, architecture: Architecture, verdict: Verdict) -> None:
+        if "proposal" not in trial.user_attrs:
+            deployed = verdict.cost.deployed
+            # log2(cost / limit): at most 0 where the limit holds, and equal factors over different limits weigh alike.
+            for name, limit in self._budget.limits.items():
+                trial.set_constraint(name, math.log2(getattr(deployed, name) / limit))
+            proposal = {
+                "architecture": architecture.to_json(),
+                "identity": architecture.identity,
+                "design": name_of(architecture),
+                "cost": verdict.cost.to_json(),
+            }
+            trial.set_user_attr("proposal", proposal)
+        if verdict.reason is not None:
+            trial.set_user_attr("reason", verdict.reason)
+            trial.set_user_attr("detail", verdict.detail)
+
+    def _tell_failed(self, trial: optuna.Trial, error: str) -> None:
+        trial.set_user_attr("outcome", {"error": error})
+        trial.set_user_attr("detail", error)
+        self._study.tell(trial.number, state=TrialState.FAIL)

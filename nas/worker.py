@@ -1,0 +1,58 @@
+"""The Ray worker: teaches one candidate after another, an epoch a step; it knows its driver, not the database."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Trainable
+
+from search_spaces.errors import NasError
+from trainers.students import Lesson, Student, finished_outcome
+
+
+class StudentWorker(Trainable):
+    """Configuration: `lesson` (a `Lesson` as JSON text) and `folder` (where the finished student goes).
+
+    Each result has `done`, and either `epoch`, `accuracy` and `loss`, or `error`: what went wrong in the training.
+    The last result of a student has `outcome`, as JSON text.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._lesson = Lesson.from_json(json.loads(config["lesson"]))
+        self._folder = Path(config["folder"])
+        self._student: Student | None = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Lets Tune hand this process another candidate: starting one costs a second, importing torch again."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        try:
+            outcome = self._next()
+        except NasError as error:
+            return {"done": True, "error": str(error)}
+        if outcome is not None:
+            last = outcome["curve"][-1]
+            return {"done": True, **_shown(last), "outcome": json.dumps(outcome, allow_nan=False)}
+        if self._student is None:
+            raise RuntimeError("a student without an outcome must exist")
+        return {"done": False, **_shown(self._student.curve[-1])}
+
+    def _next(self) -> dict[str, Any] | None:
+        if self._student is None:
+            earlier = finished_outcome(self._lesson, self._folder)
+            if earlier is not None:
+                return earlier
+            self._student = Student(self._lesson, self._folder)
+        return self._student.epoch()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: a student that was interrupted starts over, from its seed."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing was saved."""
+
+
+def _shown(point: dict[str, float]) -> dict[str, float]:
+    return {name: point[name] for name in ("epoch", "accuracy", "loss")}

@@ -1,0 +1,177 @@
+"""One student from its architecture to its scores: what a worker does with a candidate."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from search_spaces.architecture import Architecture
+from search_spaces.errors import NasError
+from search_spaces.folding import deployed
+from search_spaces.forms import Form
+from search_spaces.network import build
+from search_spaces.seeds import derive_seed
+from trainers.cache import replacing
+from trainers.evaluation import Scores, logits_of, score
+from trainers.material import Material, Part
+from trainers.precision import stored
+from trainers.recipe import Recipe
+from trainers.training import Training
+
+WEIGHTS = "weights.safetensors"
+OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Everything that decides how one student is taught; a worker needs nothing else but the files it names.
+
+    Attributes:
+        form: In which the student is deployed, and therefore judged.
+        seed: Of the initial weights and of the training.
+        features_dir: A folder of `trainers.features.load_features`.
+        logits_dir: A folder of `trainers.teacher_logits.teacher_logits`, or None to learn from labels alone.
+        validation_share: Share of the training list's locations that the student is judged on.
+        validation_seed: Chooses those locations; one for a whole study.
+    """
+
+    architecture: Architecture
+    form: Form
+    recipe: Recipe
+    seed: int
+    features_dir: Path
+    logits_dir: Path | None
+    validation_share: float
+    validation_seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that `from_json` reads back."""
+        return {
+            "architecture": self.architecture.to_json(),
+            "form": self.form.value,
+            "recipe": self.recipe.to_json(),
+            "seed": self.seed,
+            "features_dir": str(self.features_dir),
+            "logits_dir": None if self.logits_dir is None else str(self.logits_dir),
+            "validation_share": self.validation_share,
+            "validation_seed": self.validation_seed,
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "Lesson":
+        """The lesson that `to_json` wrote."""
+        return Lesson(
+            architecture=Architecture.from_json(data["architecture"]),
+            form=Form(data["form"]),
+            recipe=Recipe(**data["recipe"]),
+            seed=data["seed"],
+            features_dir=Path(data["features_dir"]),
+            logits_dir=None if data["logits_dir"] is None else Path(data["logits_dir"]),
+            validation_share=data["validation_share"],
+            validation_seed=data["validation_seed"],
+        )
+
+    def material(self) -> Material:
+        """The clips of this lesson, opened from their caches."""
+        return Material.open(
+            self.features_dir,
+            validation_share=self.validation_share,
+            validation_seed=self.validation_seed,
+            logits_dir=self.logits_dir,
+        )
+
+
+class Student:
+    """A network being taught and judged, epoch by epoch, always in the form and precision it is deployed in.
+
+    Args:
+        folder: Where the finished student goes: its weights (training form, float32) and its outcome.
+    """
+
+    def __init__(self, lesson: Lesson, folder: Path) -> None:
+        self.lesson = lesson
+        self.folder = folder
+        self.curve: list[dict[str, float]] = []
+        self._material = lesson.material()
+        self._network = build(lesson.architecture, seed=derive_seed(lesson.seed, "weights"))
+        self._training = Training(self._network, self._material, lesson.recipe, seed=lesson.seed, threads=1)
+
+    def epoch(self) -> dict[str, Any] | None:
+        """Teaches one epoch and judges the student on the validation clips.
+
+        Returns:
+            The outcome once all epochs are done, else None. Keys: accuracy, log_loss, scenes, devices, groups, curve
+            (epoch, loss, accuracy, log_loss and seconds of each epoch), seconds, epochs.
+
+        Raises:
+            TrainingFailed: If a loss was not finite.
+        """
+        taught = self._training.epoch()
+        scores = judged(self._network, self.lesson, self._material, "validation")
+        self.curve.append(
+            {
+                "epoch": taught.epoch,
+                "loss": taught.loss,
+                "accuracy": scores.accuracy,
+                "log_loss": scores.log_loss,
+                "seconds": taught.seconds,
+            }
+        )
+        if taught.epoch < self.lesson.recipe.epochs:
+            return None
+        outcome = scores.to_json() | {
+            "curve": self.curve,
+            "seconds": sum(point["seconds"] for point in self.curve),
+            "epochs": taught.epoch,
+        }
+        self._save(outcome)
+        return outcome
+
+    def _save(self, outcome: dict[str, Any]) -> None:
+        with replacing(self.folder) as folder:
+            weights = {name: tensor.contiguous() for name, tensor in self._network.state_dict().items()}
+            save_file(weights, folder / WEIGHTS)
+            record = {"identity": self.lesson.architecture.identity, "seed": self.lesson.seed, "outcome": outcome}
+            (folder / OUTCOME).write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
+
+
+def judged(network: nn.Module, lesson: Lesson, material: Material, part: Part) -> Scores:
+    """Scores over one part of the material, of the network as it is deployed: folded, weights at their precision."""
+    rows = material.rows[part]
+    as_deployed = stored(deployed(network, lesson.form), lesson.architecture.precision)
+    logits = logits_of(as_deployed, material.features, rows)
+    return score(logits, material.labels[rows], material.devices[rows], material.scenes, material.trained_devices)
+
+
+def finished_outcome(lesson: Lesson, folder: Path) -> dict[str, Any] | None:
+    """The outcome of a student that was finished earlier in this folder, by a worker nobody heard; None if none was."""
+    try:
+        record = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise NasError(f"{folder / OUTCOME} cannot be read ({error}); delete the folder to teach it again") from None
+    if (record["identity"], record["seed"]) != (lesson.architecture.identity, lesson.seed):
+        return None
+    outcome: dict[str, Any] = record["outcome"]
+    return outcome
+
+
+def load_student(architecture: Architecture, folder: Path) -> nn.Module:
+    """The trained network (training form, evaluation mode) of a finished student.
+
+    Raises:
+        NasError: If its weights are missing, damaged or of another architecture.
+    """
+    path = folder / WEIGHTS
+    network = build(architecture)
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise NasError(f"the weights {path} cannot be loaded ({reason}); teach the student again") from error
+    return network.eval()

@@ -1,0 +1,145 @@
+"""One second of audio from one file: decoded, mixed to mono, resampled; a damaged file is an error, never silence."""
+
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+
+from search_spaces.errors import InputError
+
+# One step of 16-bit audio: nothing quieter is more than rounding.
+_SILENCE = 1 / 32768
+_UNKNOWN_SIZE = 0xFFFFFFFF
+_OGG_END_OF_STREAM = 4
+_OGG_LARGEST_PAGE = 65_307
+
+
+class AudioError(InputError):
+    """An audio file that is missing, truncated or cannot be decoded. The message begins with its path."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.path = path
+        self.reason = reason
+
+
+def read_clip(path: Path, sample_rate: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The first second of a file.
+
+    Args:
+        path: A WAV, FLAC, Ogg or any other file that libsndfile decodes.
+        sample_rate: Of the result, in Hz; files at another rate are resampled (soxr, high quality).
+
+    Returns:
+        (sample_rate,) float32 in about [-1, 1], mono (the mean of the channels), padded with zeros if the file is
+        shorter than a second; and what had to be done: "mixed to mono", "resampled", "padded", "cut", "silent" (the
+        whole second is below one step of 16-bit audio).
+
+    Raises:
+        AudioError: If the file is missing, holds fewer samples than it declares, none at all, or cannot be decoded.
+    """
+    path = Path(path)
+    samples, rate, cut = _decode(path)
+    notes = []
+    if samples.shape[1] > 1:
+        notes.append("mixed to mono")
+    mono = samples.mean(axis=1)
+    if len(mono) < rate:
+        notes.append("padded")
+    if cut:
+        notes.append("cut")
+    if rate != sample_rate:
+        notes.append("resampled")
+        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    second = np.zeros(sample_rate, dtype=np.float32)
+    length = min(len(mono), sample_rate)
+    second[:length] = mono[:length]
+    if np.abs(second).max() < _SILENCE:
+        notes.append("silent")
+    return second, tuple(notes)
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int, bool]:
+    """(frames, channels) float32, the file's rate in Hz, and whether it lasts longer than a second.
+
+    At most two seconds are decoded: enough for the resampler to see past the cut.
+    """
+    try:
+        declared = _declared_frames(path)
+        with soundfile.SoundFile(path) as file:
+            rate, frames = int(file.samplerate), int(file.frames)
+            samples = file.read(frames=2 * rate, dtype="float32", always_2d=True)
+    except FileNotFoundError:
+        raise AudioError(path, "does not exist") from None
+    except OSError as error:
+        raise AudioError(path, f"cannot be read ({error.strerror})") from error
+    except soundfile.LibsndfileError as error:
+        raise AudioError(path, f"cannot be decoded ({error.error_string.rstrip('.')})") from error
+    except TypeError as error:  # a .raw file, which says nothing of its rate
+        raise AudioError(path, "cannot be decoded (it has no header)") from error
+    promised = frames if declared is None else declared
+    if frames < promised or len(samples) < min(frames, 2 * rate):
+        got = len(samples) if len(samples) < 2 * rate else frames
+        raise AudioError(path, f"is truncated or damaged: it declares {promised:,} samples, {got:,} can be decoded")
+    if len(samples) == 0:
+        raise AudioError(path, "holds no samples")
+    if not np.isfinite(samples).all():
+        raise AudioError(path, "holds samples that are not finite numbers")
+    return samples, rate, frames > rate
+
+
+def _declared_frames(path: Path) -> int | None:
+    """The length that a container declares, None where libsndfile's own count can be trusted.
+
+    libsndfile reports what is left of a cut WAV or Ogg file as its length, without an error, so the two are read here.
+
+    Raises:
+        AudioError: If the file ends before its container does.
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise AudioError(path, "is not a file")
+        start = file.read(64)
+        if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
+            _check_wav(path, file)
+        elif start[:4] == b"OggS":
+            return _ogg_frames(path, file, vorbis=b"\x01vorbis" in start)
+    return None
+
+
+def _check_wav(path: Path, file: BinaryIO) -> None:
+    """Whether the data chunk is all there. A writer that could not seek back leaves the size unknown."""
+    size = file.seek(0, os.SEEK_END)
+    place = 12
+    while place + 8 <= size:
+        file.seek(place)
+        name, length = struct.unpack("<4sI", file.read(8))
+        place += 8
+        if name == b"data":
+            if length != _UNKNOWN_SIZE and place + length > size:
+                left = size - place
+                raise AudioError(path, f"is truncated: it declares {length:,} bytes of samples, {left:,} are there")
+            return
+        place += length + length % 2  # chunks are padded to even length
+    raise AudioError(path, "is truncated: it ends before its samples begin")
+
+
+def _ogg_frames(path: Path, file: BinaryIO, vorbis: bool) -> int | None:
+    """The length from the last page, which carries the end-of-stream flag and counts the samples (RFC 3533)."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _OGG_LARGEST_PAGE))
+    tail = file.read()
+    page = tail.rfind(b"OggS")
+    if page < 0 or page + 27 > len(tail):
+        raise AudioError(path, "is truncated: its last Ogg page is incomplete")
+    flags, position = struct.unpack_from("<Bq", tail, page + 5)
+    segments = tail[page + 27 : page + 27 + tail[page + 26]]
+    if not flags & _OGG_END_OF_STREAM or len(tail) < page + 27 + tail[page + 26] + sum(segments):
+        raise AudioError(path, "is truncated: its Ogg stream does not end")
+    return int(position) if vorbis else None

@@ -70,7 +70,7 @@ class BookSearcher(Searcher):
             self._display.failed(number, str(result.get("error", "")))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing, for the file that Tune pickles of itself and nobody reads: a database connection stays where it is."""
+        """Nothing, for the file that Tune pickles of itself and nobody reads: a connection stays where it is."""
         return {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "BookSearcher":

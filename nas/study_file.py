@@ -208,7 +208,7 @@ def _told(fault: Any, lines: Mapping[tuple[str, ...], int]) -> str:
     if fault["type"] == "unknown_key":
         place += (fault["ctx"]["key"],)
         return _where(place, lines) + _unknown(place[-1], fault["ctx"]["known"])
-    if fault["type"] == "extra_forbidden":
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return _where(place, lines) + _unknown(place[-1], _keys_of(place[:-1]))
     if fault["type"] == "missing":
         return f"{_where(place, lines)} is missing; add it"
@@ -222,7 +222,7 @@ def _where(place: tuple[str, ...], lines: Mapping[tuple[str, ...], int]) -> str:
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     remedy = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
     return f" is not a field of a study file; {remedy}"
 

@@ -1,22 +1,12 @@
-"""Shared fixtures: random points of the joint space, and the folder of real recordings where there is one."""
+"""Shared fixtures, and one thread for toy networks."""
 
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 # Toy networks are faster on one thread, and several test processes then share the cores without spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-from search_spaces.architecture import Architecture, InputShape
-from search_spaces.joint import JointSpace
-
-
-def random_architectures(count: int, *, seed: int, mels: int = 64, frames: int = 33) -> list[Architecture]:
-    """Uniform draws from the joint space, feasible or not."""
-    space, rng = JointSpace(InputShape(mels, frames)), np.random.default_rng(seed)
-    return [space.decode(space.sample(rng)) for _ in range(count)]
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from conftest import random_architectures
+from draws import random_architectures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torchinfo
-from conftest import random_architectures
+from draws import random_architectures
 from ptflops import get_model_complexity_info
 
 from search_spaces.architecture import Architecture

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import random_architectures
+from draws import random_architectures
 from torch import nn
 
 from search_spaces.architecture import Architecture, KernelSet

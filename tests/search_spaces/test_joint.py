@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import random_architectures
+from draws import random_architectures
 
 from search_spaces.architecture import DPCPBlock, InputShape, Stage
 from search_spaces.designs import design, design_names, name_of

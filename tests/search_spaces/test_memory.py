@@ -4,7 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from conftest import random_architectures
+from draws import random_architectures
 
 from search_spaces.forms import Form
 from search_spaces.memory import least_peak

@@ -1,0 +1,36 @@
+# All that a fresh machine needs: Python 3.11 or later, make, and the package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.PHONY: quickstart test nightly check bench clean
+
+quickstart: $(VENV)/.installed ## set up, then a whole study: five minutes on two cores
+	$(BIN)/nas search quick
+
+test: $(VENV)/.installed-dev ## set up, then the quick tests
+	$(BIN)/python -m pytest
+
+nightly: $(VENV)/.installed-dev ## the slow tests
+	$(BIN)/python -m pytest -m nightly
+
+check: $(VENV)/.installed-dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev ## how fast, against what
+	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
+
+clean: ## remove the environment; studies in runs/ stay
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(INSTALL) '.[dev,postgres]'
+	touch $@

@@ -1,0 +1,108 @@
+"""A study file is read exactly, and what is wrong in one is named by line, field and remedy."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_study import STUDY, write_study
+
+from nas.study_file import StudyFile, StudyFileError, load_study, parse_override, preset_names, study_from_json
+from search_spaces.budget import Budget
+
+
+def loaded(tmp_path: Path, text: str) -> StudyFile:
+    return load_study(str(write_study(tmp_path, text)))
+
+
+def test_the_presets_are_read() -> None:
+    assert preset_names() == ["dcase2025", "esc10", "quick"]
+    studies = {name: load_study(name) for name in preset_names()}
+    assert all(study.name == name for name, study in studies.items())
+    assert studies["dcase2025"].budget == Budget(128_000, 30_000_000)
+    full = studies["dcase2025"].features
+    assert (full.mels, full.frames) == (256, 65)
+
+
+def test_a_study_survives_its_json(tmp_path: Path) -> None:
+    study = loaded(tmp_path, STUDY)
+    assert study_from_json(study.to_json(), "toy") == study
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "budget: {weight_bytes: 128000, macs: 400000}",
+            "budget: {macs: -3}",
+            "line 7: budget.macs is -3; input should",
+        ),
+        (
+            "budget: {",
+            "budget: {kilobytes: 128, ",
+            "line 7: budget.kilobytes is not a field of a study file; known here are",
+        ),
+        ("seed: 3", "sead: 3", "line 2: sead is not a field of a study file; did you mean seed?"),
+        ("mels: 16", "mells: 16", "line 6: features.mells is not a field of a study file; did you mean mels?"),
+        ("epochs: 2", "epochs: 0", "line 9: student is {'epochs': 0"),
+        ("window: 512", "window: 5120", "window is 5120, expected at most n_fft (512)"),
+        ("sampler: random", "sampler: magic", "line 10: search.sampler is 'magic'; input should be 'tpe' or 'random'"),
+        ("search: {", "suche: {", "search is missing; add it"),
+        (
+            "validation_share: 0.4",
+            "validation_share: 1.0",
+            "line 5: data.validation_share is 1.0; input should be less",
+        ),
+        ("  synthetic:", "  root: /x\n  synthetic:", "give either root or synthetic, not both"),
+        ("name: toy", "name: ../toy", "line 1: name is '../toy'"),
+        ("seed: 3", "seed: [3", "toy.yaml is not valid YAML"),
+        (STUDY, "- a list", "expected fields like `name: my-study`, found list"),
+    ],
+)
+def test_a_fault_is_told_with_its_place_and_remedy(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in STUDY
+    with pytest.raises(StudyFileError) as caught:
+        loaded(tmp_path, STUDY.replace(old, new))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_faults_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(StudyFileError, match=r"budget.macs is 0.*sead is not a field"):
+        loaded(tmp_path, STUDY.replace("seed", "sead").replace("400000", "0"))
+
+
+def test_a_name_that_is_neither_preset_nor_file_is_told_with_the_presets() -> None:
+    with pytest.raises(StudyFileError, match="no study file 'quik'; presets are dcase2025, esc10, quick"):
+        load_study("quik")
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    path = str(write_study(tmp_path))
+    overrides = dict(parse_override(text) for text in ("budget.macs=20000000", "search.trials=7", "name=other"))
+    study = load_study(path, overrides)
+    assert (study.budget.macs, study.search.trials, study.name) == (20_000_000, 7, "other")
+    with pytest.raises(StudyFileError, match="name is not a section"):
+        load_study(path, {"name.x": 1})
+    with pytest.raises(StudyFileError, match="expected FIELD=VALUE"):
+        parse_override("budget.macs")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    section=st.sampled_from(["name", "seed", "data", "features", "budget", "teacher", "student", "search", "space"]),
+    junk=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    ),
+)
+def test_no_other_error_than_study_file_error_escapes(section: str, junk: object) -> None:
+    data = yaml.safe_load(STUDY) | {section: junk}
+    try:
+        study = study_from_json(data, "toy")
+    except StudyFileError as error:
+        told = str(error)
+        assert told.startswith("the study file stored with 'toy'")
+    else:
+        assert isinstance(study, StudyFile)

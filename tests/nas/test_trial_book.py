@@ -1,0 +1,187 @@
+"""The life of a candidate: refused ones never leave the book, finished ones are never lost or repeated."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from nas.samplers import distributions
+from nas.study_file import SearchSection
+from nas.trial_book import SearchExhausted, TrialBook
+from search_spaces.architecture import Architecture, InputShape
+from search_spaces.budget import Budget
+from search_spaces.joint import JointSpace
+from studies.storage import DIRECTIONS, create_study, open_storage, open_study
+
+SPACE = JointSpace(InputShape(64, 33))
+BUDGET = Budget(weight_bytes=250_000, macs=8_000_000)  # about two uniform draws in five fit
+OUTCOME = {"accuracy": 0.5, "log_loss": 1.5, "curve": [], "seconds": 1.0, "epochs": 1}
+
+
+class Shelf:
+    """One database, opened by one driver after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"sqlite:///{folder / 'studies.db'}"
+        create_study(open_storage(self.url), "s")
+
+    def study(self) -> optuna.Study:
+        return open_study(open_storage(self.url), "s")
+
+    def book(self, **search: object) -> TrialBook:
+        settings = {"trials": 6, "sampler": "random", "known_designs": ()} | search
+        return TrialBook(self.study(), SPACE, BUDGET, SearchSection(**settings), seed=11)
+
+    def trials(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
+        return [t for t in self.study().get_trials() if not states or t.state in states]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def test_refused_proposals_are_pruned_with_reason_cost_and_excess_and_never_handed_out(shelf: Shelf) -> None:
+    book = shelf.book()
+    handed_out = [book.next() for _ in range(4)]
+    assert all(candidate.cost.feasible for candidate in handed_out)
+    refused = shelf.trials(TrialState.PRUNED)
+    assert refused
+    for trial in refused:
+        assert trial.user_attrs["reason"] == "over_budget"
+        assert "over its limit of" in trial.user_attrs["detail"]
+        assert max(trial.constraints.values()) > 0
+        assert Architecture.from_json(trial.user_attrs["proposal"]["architecture"]) == SPACE.decode(trial.params)
+    for trial in shelf.trials(TrialState.RUNNING):
+        assert max(trial.constraints.values()) <= 0
+    assert [t.number for t in shelf.trials(TrialState.RUNNING)] == [c.number for c in handed_out]
+
+
+def test_known_designs_come_first_once_and_only_where_they_fit(shelf: Shelf) -> None:
+    designs = ("cp-mobile-2025", "dynacp", "sharif")
+    for _ in range(2):
+        book = shelf.book(known_designs=designs)
+        book.enqueue_known_designs()
+    numbers = [book.next().number for _ in range(3)]
+    assert [shelf.trials()[n].user_attrs["proposal"]["design"] for n in numbers] == list(designs)
+    waiting = shelf.trials(TrialState.WAITING)
+    assert not waiting
+
+
+def test_a_design_over_the_budget_is_not_proposed(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    small = Budget(weight_bytes=70_000, macs=5_000_000)
+    settings = SearchSection(trials=1, known_designs=("dynacp", "sharif"))
+    TrialBook(shelf.study(), SPACE, small, settings, seed=0).enqueue_known_designs()
+    assert len(shelf.trials(TrialState.WAITING)) == 1
+
+
+def test_a_completed_candidate_has_its_values_and_its_outcome(shelf: Shelf) -> None:
+    book = shelf.book()
+    candidate = book.next()
+    book.completed(candidate.number, OUTCOME)
+    (trial,) = shelf.trials(TrialState.COMPLETE)
+    deployed = candidate.cost.deployed
+    assert trial.values == [0.5, deployed.weight_bytes, deployed.macs]
+    assert trial.user_attrs["outcome"] == OUTCOME
+    assert (book.complete, book.in_flight, book.wanted) == (1, 0, 5)
+
+
+def test_a_result_told_twice_counts_once(shelf: Shelf) -> None:
+    book = shelf.book()
+    candidate = book.next()
+    for _ in range(2):
+        book.completed(candidate.number, OUTCOME)
+    book.failed(candidate.number, "late")
+    assert not book.lost(candidate.number, "late")
+    assert [t.state for t in shelf.trials(TrialState.COMPLETE, TrialState.FAIL)] == [TrialState.COMPLETE]
+
+
+@pytest.mark.parametrize("accuracy", [float("nan"), float("inf")])
+def test_an_accuracy_that_is_no_number_is_a_failure(shelf: Shelf, accuracy: float) -> None:
+    book = shelf.book()
+    book.completed(book.next().number, OUTCOME | {"accuracy": accuracy})
+    (trial,) = shelf.trials(TrialState.FAIL)
+    assert "the accuracy is" in trial.user_attrs["detail"]
+    assert book.complete == 0
+
+
+def test_the_next_driver_adopts_what_was_in_flight_and_keeps_what_was_finished(shelf: Shelf) -> None:
+    first = shelf.book()
+    done, left, other = (first.next() for _ in range(3))
+    first.completed(done.number, OUTCOME)
+    second = shelf.book()  # the first one was killed
+    assert (second.complete, second.wanted) == (1, 5)
+    adopted = [second.next(), second.next()]
+    assert [(c.number, c.architecture) for c in adopted] == [(c.number, c.architecture) for c in (left, other)]
+    for candidate in adopted:
+        second.completed(candidate.number, OUTCOME)
+    assert not shelf.trials(TrialState.RUNNING)
+    numbers = [t.number for t in shelf.trials()]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_proposal_that_was_cut_off_while_being_written_fails_and_nothing_stays_running(shelf: Shelf) -> None:
+    study = shelf.study()
+    some = dict(list(distributions(SPACE).items())[:5])
+    study.ask(some)
+    book = shelf.book()
+    (trial,) = shelf.trials(TrialState.FAIL)
+    assert "nothing was trained" in trial.user_attrs["detail"]
+    assert book.in_flight == 0
+
+
+def test_a_proposal_that_was_cut_off_before_the_gate_is_judged_by_the_next_driver(shelf: Shelf) -> None:
+    study = shelf.study()
+    for _ in range(5):
+        study.ask(distributions(SPACE))
+    book = shelf.book()
+    book.next()
+    states = {t.state for t in shelf.trials() if t.number < 5}
+    assert states <= {TrialState.PRUNED, TrialState.RUNNING}
+    assert all("proposal" in t.user_attrs for t in shelf.trials(TrialState.PRUNED))
+
+
+def test_no_architecture_is_trained_twice(shelf: Shelf) -> None:
+    first = shelf.book()
+    candidate = first.next()
+    first.completed(candidate.number, OUTCOME)
+    study = shelf.study()
+    study.enqueue_trial(study.trials[candidate.number].params)
+    second = shelf.book()
+    second.next()
+    (repeat,) = [t for t in shelf.trials(TrialState.PRUNED) if t.user_attrs["reason"] == "repeat"]
+    assert repeat.user_attrs["detail"] == f"the same architecture as trial {candidate.number}"
+
+
+def test_a_worker_that_dies_again_and_again_costs_the_candidate(shelf: Shelf) -> None:
+    book = shelf.book(attempts=3)
+    candidate = book.next()
+    for _ in range(2):
+        assert book.lost(candidate.number, "gone")
+        assert book.next().number == candidate.number
+    assert not book.lost(candidate.number, "gone")
+    (trial,) = shelf.trials(TrialState.FAIL)
+    assert trial.user_attrs["detail"] == "its worker died 3 times: gone"
+
+
+def test_a_search_that_finds_nothing_fitting_gives_up_and_says_so(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    book = TrialBook(shelf.study(), SPACE, Budget(1, 1), SearchSection(trials=1, patience=5, known_designs=()), seed=0)
+    with pytest.raises(SearchExhausted, match="refused 5 proposals in a row"):
+        book.next()
+    assert len(shelf.trials(TrialState.PRUNED)) == 5
+
+
+@pytest.mark.parametrize(("sampler", "least", "most"), [("random", 0, 20), ("tpe", 30, 60)])
+def test_tpe_learns_from_refusals(sampler: str, least: int, most: int) -> None:
+    """Of 60 proposals after the first 20, in a space of which about 7 % fits."""
+    study = optuna.create_study(directions=DIRECTIONS)
+    tight = Budget(weight_bytes=128_000, macs=5_000_000)
+    search = SearchSection(trials=1000, sampler=sampler, known_designs=())
+    book = TrialBook(study, SPACE, tight, search, seed=11)
+    while len(study.trials) < 80:
+        book.completed(book.next().number, OUTCOME)
+    passed = [trial.state for trial in study.trials[20:80]].count(TrialState.COMPLETE)
+    assert least <= passed <= most

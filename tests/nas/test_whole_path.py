@@ -1,0 +1,179 @@
+"""The main job, for real: a local Ray, SQLite, synthetic scenes; stopped by Ctrl-C and kill -9, resumed, exported."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from toy_study import write_study
+
+from studies.records import read_trials
+from studies.storage import default_url
+from trainers.export import verify_bundle
+
+NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Desk:
+    """A folder in which a person types commands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.study = write_study(folder)
+        self.environment = os.environ | {"PYTHONPATH": str(ROOT), "NAS_RUNS": str(folder / "runs")}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*NAS, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    def answer(self, *arguments: str) -> Any:
+        code, out, err = self.run(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    def trials(self) -> pd.DataFrame:
+        return read_trials(default_url(self.folder / "runs"), "toy")
+
+    def wait_for_trained(self, count: int, process: subprocess.Popen[str]) -> None:
+        """Until so many students are trained and another one is in flight."""
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise AssertionError(f"the driver ended by itself: {process.communicate()}")
+            if (self.folder / "runs" / "studies.db").exists():
+                states = self.states()
+                if states.count("complete") >= count and "running" in states:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("no student was trained in time")
+
+    def states(self) -> list[str]:
+        from search_spaces.errors import InputError
+
+        try:
+            return [str(state) for state in self.trials()["state"]]
+        except InputError:  # the tables or the study are not there yet
+            return []
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return Desk(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture(scope="module")
+def searched(desk: Desk) -> str:
+    """What the search printed; the other tests look at what it left."""
+    code, out, err = desk.run("search", "toy.yaml")
+    assert code == 0, err
+    return out
+
+
+def test_a_search_prints_the_front_the_refusals_and_what_to_type_next(searched: str, desk: Desk) -> None:
+    assert "Pareto front" in searched
+    assert "Pruned before training: " in searched
+    assert "Test list, looked at once: trial " in searched
+    for command in ("nas front toy", "nas export toy --trial best", "nas resume toy --trials +10"):
+        assert command in searched
+
+
+def test_every_answer_is_one_json_document(searched: str, desk: Desk) -> None:
+    status = desk.answer("status", "toy")
+    assert status["states"]["complete"] == 3
+    assert status["states"]["running"] == 0
+    members = desk.answer("front", "toy")["members"]
+    assert len(members) == status["front_size"] > 0
+    wanted = {"trial", "architecture", "accuracy", "weight_bytes", "macs", "peak_bytes"}
+    assert all(wanted <= set(member) for member in members)
+    assert desk.answer("status")["studies"][0]["name"] == "toy"
+
+
+def test_every_trained_student_was_within_the_budget_and_no_refused_one_was_trained(searched: str, desk: Desk) -> None:
+    trials = desk.trials()
+    trained = trials[trials["state"] == "complete"]
+    assert (trained["weight_bytes"] <= 128_000).all()
+    assert (trained["macs"] <= 400_000).all()
+    refused = trials[trials["state"] == "over_budget"]
+    assert ((refused["weight_bytes"] > 128_000) | (refused["macs"] > 400_000)).all()
+    folders = {int(path.name) for path in (desk.folder / "runs" / "toy" / "students").iterdir() if path.name.isdigit()}
+    assert folders == set(trained["number"])
+
+
+def test_the_report_is_written_and_needs_no_network(searched: str, desk: Desk) -> None:
+    page = (desk.folder / "runs" / "toy" / "report.html").read_text(encoding="utf-8")
+    assert "Plotly" in page
+    assert '<script src="http' not in page
+
+
+def test_the_best_student_is_exported_and_checked(searched: str, desk: Desk) -> None:
+    bundle = desk.answer("export", "toy", "--trial", "best", "-o", "best")
+    assert verify_bundle(desk.folder / "best").weight_bytes == bundle["weight_bytes"]
+    priced = desk.answer("cost", "best/architecture.json", "--macs", "400000")
+    assert (priced["deployed"]["macs"], priced["feasible"]) == (bundle["macs"], True)
+
+
+def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: str, desk: Desk) -> None:
+    before = desk.trials()
+    code, out, _ = desk.run("search", "toy.yaml")
+    assert code == 0
+    assert "Pareto front" in out
+    assert desk.trials()["number"].tolist() == before["number"].tolist()
+    code, _, err = desk.run("search", "toy.yaml", "--set", "features.mels=32")
+    assert code == 2
+    assert "its features.mels is 16, here it is 32" in err
+
+
+def test_a_study_stopped_by_ctrl_c_and_kill_nine_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    process = desk.start("search", "toy.yaml", "--trials", "5", "--set", "student.epochs=6")
+    desk.wait_for_trained(1, process)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Stopped" in err
+
+    process = desk.start("resume", "toy")
+    desk.wait_for_trained(2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    interrupted = desk.trials()
+    in_flight = interrupted.loc[interrupted["state"] == "running", "number"].tolist()
+    assert in_flight
+
+    code, out, err = desk.run("resume", "toy")
+    assert code == 0, err
+    assert "Pareto front" in out
+    trials = desk.trials()
+    states = trials.set_index("number")["state"]
+    assert (states == "complete").sum() == 5
+    assert set(states) <= {"complete", "over_budget", "repeat", "failed"}
+    # One killed while it was being proposed was never handed out; every other one in flight was run again.
+    again = [number for number in in_flight if states[number] != "failed"]
+    assert again
+    assert set(states[again]) <= {"complete", "over_budget"}
+    assert trials["number"].tolist() == list(range(len(trials)))
+    finished = interrupted[interrupted["state"] == "complete"].set_index("number")
+    after = trials.set_index("number").loc[finished.index]
+    assert after["outcome"].tolist() == finished["outcome"].tolist()
+    assert after["finished"].tolist() == finished["finished"].tolist()
+    trained = trials[trials["state"] == "complete"]
+    assert trained["identity"].is_unique

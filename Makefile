@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: quickstart test nightly check bench clean
+.PHONY: help quickstart test nightly check bench clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 quickstart: $(VENV)/.installed ## set up, then a whole study: five minutes on two cores
 	$(BIN)/nas search quick

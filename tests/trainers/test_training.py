@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from search_spaces.errors import InputError, NasError
+from trainers.evaluation import logits_of
+from trainers.material import Material
+from trainers.recipe import Recipe
+from trainers.training import Training, TrainingFailed
+
+SCENES = ("airport", "bus", "metro")
+
+
+def material(fit=90, seed=0, logits=None):
+    """Scenes that differ in the mel band that is loud; rows of the parts are interleaved."""
+    rng = np.random.default_rng(seed)
+    clips = fit + 30
+    labels = rng.integers(0, 3, clips)
+    features = rng.normal(0, 1, (clips, 6, 10))
+    features[np.arange(clips), labels] += 2
+    order = rng.permutation(clips)
+    return Material(
+        features=features.astype(np.float16),
+        labels=labels.astype(np.int64),
+        devices=np.array(["a"] * clips),
+        rows={"fit": np.sort(order[:fit]), "validation": np.sort(order[fit:]), "test": np.array([], dtype=np.int64)},
+        scenes=SCENES,
+        logits=logits,
+    )
+
+
+def network(seed=0, dropout=0.0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d((6, 1)),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(48, 3),
+        )
+
+
+def taught(seed=1, dropout=0.5, threads=1, recipe=None, **kwargs):
+    student = network(dropout=dropout)
+    training = Training(student, material(**kwargs), recipe or Recipe(epochs=2, batch=16), seed=seed, threads=threads)
+    results = [training.epoch() for _ in range(training.recipe.epochs)]
+    return student.state_dict(), [result.loss for result in results]
+
+
+def same(first, second):
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_student_learns_what_can_be_learnt():
+    student, clips = network(), material()
+    training = Training(student, clips, Recipe(epochs=12, batch=16, learning_rate=1e-2), seed=3, threads=1)
+    results = [training.epoch() for _ in range(12)]
+    rows = clips.rows["validation"]
+    guesses = logits_of(student, clips.features, rows).argmax(axis=1)
+    assert (guesses == clips.labels[rows]).mean() > 0.85
+    assert results[-1].loss < 0.6 * results[0].loss
+    assert [result.epoch for result in results] == list(range(1, 13))
+
+
+def test_equal_seeds_end_in_equal_weights_whatever_the_global_generators_hold():
+    torch.manual_seed(1)
+    np.random.seed(1)
+    weights, losses = taught()
+    torch.manual_seed(2)
+    np.random.seed(2)
+    again, losses_again = taught()
+    assert losses == losses_again
+    assert same(weights, again)
+
+
+def test_a_network_learns_in_training_mode_even_if_it_came_in_evaluation_mode():
+    student = network().eval()
+    Training(student, material(fit=32), Recipe(epochs=1, batch=16), seed=0).epoch()
+    assert student[1].num_batches_tracked == 2
+
+
+def test_another_seed_ends_in_other_weights():
+    assert not same(taught(seed=1)[0], taught(seed=2)[0])
+
+
+def test_training_leaves_generators_and_thread_count_as_they_were():
+    torch.manual_seed(7)
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    taught(threads=threads + 1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+class Recorder(nn.Module):
+    """Notes the batches that a student was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network()
+        self.batches = []
+
+    def forward(self, batch):
+        self.batches.append(batch.detach().clone())
+        return self.inner(batch)
+
+
+@pytest.mark.parametrize(("fit", "sizes"), [(32, [16, 16]), (33, [16, 16]), (34, [16, 16, 2]), (5, [5])])
+def test_an_epoch_shows_every_fit_clip_once_and_never_a_single_one(fit, sizes):
+    student, clips = Recorder(), material(fit=fit)
+    recipe = Recipe(epochs=2, batch=16, roll=0.0, mixstyle_probability=0.0)
+    training = Training(student, clips, recipe, seed=0)
+    training.epoch()
+    assert [len(batch) for batch in student.batches] == sizes
+    assert training.steps_per_epoch == len(sizes)
+    seen = torch.cat(student.batches)[:, 0].numpy().reshape(-1, 60)
+    allowed = clips.features[clips.rows["fit"]].astype(np.float32).reshape(-1, 60)
+    matches = (seen[:, None] == allowed[None]).all(axis=2)
+    assert (matches.sum(axis=1) == 1).all()
+    assert matches.sum(axis=0).max() == 1
+    first = torch.cat(student.batches[: len(sizes)])
+    training.epoch()
+    assert not torch.equal(torch.cat(student.batches[len(sizes) :]), first)
+
+
+def test_teacher_logits_stay_with_their_clips():
+    """A teacher that knows the labels, with none of the weight on the labels, teaches as well as they do."""
+    clips = material()
+    logits = np.full((len(clips.labels), 3), -6, dtype=np.float16)
+    logits[np.arange(len(clips.labels)), clips.labels] = 6
+    student = network()
+    clips = material(logits=logits)
+    recipe = Recipe(epochs=12, batch=16, learning_rate=1e-2, teacher_share=1.0)
+    training = Training(student, clips, recipe, seed=3, threads=1)
+    for _ in range(12):
+        training.epoch()
+    rows = clips.rows["validation"]
+    assert (logits_of(student, clips.features, rows).argmax(axis=1) == clips.labels[rows]).mean() > 0.85
+
+
+def test_without_a_share_the_teacher_changes_nothing():
+    logits = np.zeros((120, 3), dtype=np.float16)
+    recipe = Recipe(epochs=1, batch=16, teacher_share=0.0)
+    weights, _ = taught(recipe=recipe, logits=logits)
+    assert same(weights, taught(recipe=recipe)[0])
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_step():
+    clips = material()
+    bad = clips.rows["fit"][4]
+    clips.features[bad] = np.inf
+    training = Training(network(), clips, Recipe(epochs=1, batch=90, roll=0.0), seed=0)
+    with pytest.raises(TrainingFailed, match=r"epoch 1, step 1 of 1") as caught:
+        training.epoch()
+    assert isinstance(caught.value, NasError)
+
+
+def test_one_clip_is_not_enough_to_learn_from():
+    with pytest.raises(InputError, match="at least 2"):
+        Training(network(), material(fit=1), Recipe(epochs=1), seed=0)
+
+
+def test_there_is_no_epoch_beyond_the_recipe():
+    training = Training(network(), material(fit=8), Recipe(epochs=1), seed=0)
+    training.epoch()
+    with pytest.raises(ValueError, match="all 1 epochs"):
+        training.epoch()

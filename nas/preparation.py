@@ -83,7 +83,11 @@ def prepare(study: StudyFile, recordings: Recordings, places: Places, display: D
         progress=lambda result: epochs(result.epoch, study.teacher.epochs),
     )
     logits_dir = teacher_logits(
-        material, [teacher_dir], places.cache, progress=display.stage("teacher logits of clips")
+        material,
+        [teacher_dir],
+        places.cache,
+        threads=study.search.workers,
+        progress=display.stage("teacher logits of clips"),
     )
     scores: dict[str, Any] = json.loads((teacher_dir / "scores.json").read_text(encoding="utf-8"))
     log.info("the teacher's accuracy on the validation clips is %.1f%%", 100 * scores["accuracy"])

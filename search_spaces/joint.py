@@ -56,8 +56,7 @@ class JointSpace(Space):
     version = 1
 
     def __init__(self, shape: InputShape, classes: int = 10) -> None:
-        self.input = shape
-        self.classes = classes
+        super().__init__(shape, classes)
         per_stage = [
             choice
             for stage in range(1, STAGES + 1)
@@ -123,9 +122,6 @@ class JointSpace(Space):
         for number, group in enumerate(groups, 1):
             values |= {f"stage{number}.{label}": value for label, value in group.choices().items()}
         return values
-
-    def _fixed(self) -> list[Value]:
-        return [self.input.mels, self.input.frames, self.classes]
 
 
 @dataclass(frozen=True, slots=True)

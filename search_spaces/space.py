@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from search_spaces.architecture import Architecture
+from search_spaces.architecture import Architecture, InputShape
 from search_spaces.digest import digest
 from search_spaces.errors import InputError
 
@@ -50,11 +50,19 @@ class Space(ABC):
     """A flat search space: every choice always has a value, and `decode` ignores those without effect.
 
     Subclasses say their `name`, their `version` (raised when the meaning of a label changes) and their `choices`.
+
+    Args:
+        shape: Of the features that every architecture of the space takes.
+        classes: Scenes that every architecture tells apart.
     """
 
     name: str
     version: int
     choices: tuple[Choice, ...]
+
+    def __init__(self, shape: InputShape, classes: int = 10) -> None:
+        self.input = shape
+        self.classes = classes
 
     @abstractmethod
     def decode(self, values: Mapping[str, Value]) -> Architecture:
@@ -75,8 +83,5 @@ class Space(ABC):
     @property
     def digest(self) -> str:
         """Changes whenever stored choices could mean something else."""
-        return digest([self.name, self.version, [[c.label, list(c.values)] for c in self.choices], self._fixed()])
-
-    @abstractmethod
-    def _fixed(self) -> list[Value]:
-        """What `decode` depends on besides the choices."""
+        choices = [[choice.label, list(choice.values)] for choice in self.choices]
+        return digest([self.name, self.version, choices, self.input.mels, self.input.frames, self.classes])

@@ -15,7 +15,7 @@ from search_spaces.folding import deployed
 from search_spaces.forms import Form
 from search_spaces.network import build
 from search_spaces.seeds import derive_seed
-from trainers.cache import replacing
+from trainers.cache import replacing, sole_builder
 from trainers.evaluation import Scores, logits_of, score
 from trainers.material import Material, Part
 from trainers.precision import stored
@@ -132,7 +132,7 @@ class Student:
         return outcome
 
     def _save(self, outcome: dict[str, Any]) -> None:
-        with replacing(self.folder) as folder:
+        with sole_builder(self.folder), replacing(self.folder) as folder:
             weights = {name: tensor.contiguous() for name, tensor in self._network.state_dict().items()}
             save_file(weights, folder / WEIGHTS)
             record = {"identity": self.lesson.architecture.identity, "seed": self.lesson.seed, "outcome": outcome}

@@ -1,7 +1,6 @@
 """A teacher: a network too large for the target, taught with labels only, whose logits the students learn from."""
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,6 @@ from trainers.material import Material
 from trainers.recipe import Recipe
 from trainers.threads import torch_threads
 from trainers.training import EpochResult, Training
-
-log = logging.getLogger("acoustic_nas.trainers")
 
 # Raise it when the same key gives another teacher.
 FORMAT = 1
@@ -105,7 +102,6 @@ def train_teacher(
             material.scenes,
             material.trained_devices,
         )
-        log.info("the teacher recognises %.1f%% of the validation clips (macro)", 100 * scores.accuracy)
         weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
         (folder / "architecture.json").write_text(json.dumps(shape.to_json(), indent=2) + "\n", encoding="utf-8")

@@ -1,5 +1,3 @@
-# mypy: disable-error-code="attr-defined, no-untyped-call"
-# (plotly has no types)
 """The report: one HTML file that opens by double click, with no server and no network."""
 
 import base64

@@ -15,8 +15,9 @@ import pandas as pd
 import yaml
 
 from studies.blocks import blocks_of
-from studies.figures import curve_figure, front_figure, progress_figure, refusals_figure, specification
+from studies.figures import curve_figure, progress_figure, refusals_figure, specification
 from studies.front import front_of
+from studies.front_figure import front_figure
 from studies.hypervolume import scale_of
 from studies.records import StudyHead, read_study, read_trials
 from studies.summary import member, status_of
@@ -190,8 +191,8 @@ def _commands(name: str, trial: int | None) -> list[str]:
     folder = shlex.quote(f"{name.replace('/', '-')}-{trial}")
     return [
         f"nas export {study} --trial {trial} -o {folder}",
-        f"nas train {folder}",
-        f"nas evaluate {folder}",
+        f"nas cost {folder}/architecture.json",
+        f"nas resume {study} --trials +10",
     ]
 
 

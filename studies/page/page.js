@@ -404,7 +404,7 @@
 
   function next() {
     return section("next", "Next", caption(view.front.length
-      ? "Export the best trial, train it fully, then measure it once on the test list."
+      ? "Export the best trial as a bundle, look at its exact cost, or train more students."
       : "Carry the study on, or look at its state."), view.commands.map(command));
   }
 

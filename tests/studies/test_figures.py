@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from studies.figures import Cost, curve_figure, front_figure, progress_figure, refusals_figure, specification
+from studies.figures import curve_figure, progress_figure, refusals_figure, specification
 from studies.front import front_of
+from studies.front_figure import Cost, front_figure
 from studies.hypervolume import hypervolume_curve, scale_of
 from studies.records import read_study, read_trials
 from studies.refusals import refusal_counts

@@ -116,13 +116,13 @@ class _Course:
 def _drive(
     study_file: StudyFile, study: optuna.Study, recordings: Recordings, places: Places, display: Display
 ) -> None:
+    _check_recordings(recordings, study)
     space = open_space(study_file, len(recordings.scenes))
     _write_head(study_file, study, space)
     try:
         with display.shown():
             course = _Course(study_file, prepare(study_file, recordings, places, display), places)
-            provenance = study.user_attrs.get("provenance", {}) | _provenance(recordings, course.prepared)
-            study.set_user_attr("provenance", provenance)
+            study.set_user_attr("provenance", _provenance(recordings, course.prepared))
             book = TrialBook(study, space, study_file.budget, study_file.search, study_file.seed)
             book.enqueue_known_designs()
             display.searching(complete=book.complete, wanted=study_file.search.trials, epochs=study_file.student.epochs)
@@ -170,6 +170,16 @@ def _check_same(study_file: StudyFile, study: optuna.Study) -> None:
         raise InputError(
             f"the database has another study {study_file.name!r}: its {field} is {known.get(field)!r}, here it is "
             f"{mine.get(field)!r}; choose another --name, or carry it on with `nas resume {study_file.name}`"
+        )
+
+
+def _check_recordings(recordings: Recordings, study: optuna.Study) -> None:
+    """Refuses to mix students of different recordings in one study."""
+    known = study.user_attrs.get("provenance", {}).get("recordings", recordings.digest)
+    if known != recordings.digest:
+        raise InputError(
+            f"the recordings in {recordings.root} are not those of the study {study.study_name!r} (digest "
+            f"{recordings.digest}, the study has {known}); give the folder it was made with, or another --name"
         )
 
 

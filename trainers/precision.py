@@ -1,4 +1,6 @@
-"""What the deployed file holds: a network's parameters in the precision of its architecture, and their bytes.
+"""What the deployed file holds: a network's parameters in the precision of its architecture.
+
+Their bytes are counted by `search_spaces.cost.stored_bytes`:
 
 - fp32: every parameter as it is, 4 bytes.
 - fp16: every parameter rounded, 2 bytes. Running statistics stay float32: a small variance would round to 0.
@@ -11,39 +13,20 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from search_spaces.errors import InputError
-
-PRECISIONS = ("fp32", "fp16", "int8")
+from search_spaces.architecture import Precision
 
 
-def stored(network: nn.Module, precision: str) -> nn.Module:
-    """A copy that computes in float32 with exactly the parameter values that the deployed file holds.
-
-    Raises:
-        InputError: If the precision is not one of "fp32", "fp16" and "int8".
-    """
+def stored(network: nn.Module, precision: Precision) -> nn.Module:
+    """A copy that computes in float32 with exactly the parameter values that the deployed file holds."""
     held = copy.deepcopy(network)
-    known = _known(precision)
-    weights = quantised_names(held) if known == "int8" else frozenset()
+    weights = quantised_names(held) if precision == "int8" else frozenset()
     with torch.no_grad():
         for name, parameter in held.named_parameters():
-            if known == "fp16":
+            if precision == "fp16":
                 parameter.copy_(parameter.half())
             elif name in weights:
                 parameter.copy_(dequantised(*quantised(parameter)))
     return held
-
-
-def stored_bytes(network: nn.Module, precision: str) -> int:
-    """Bytes of all parameters as the deployed file holds them; buffers (running statistics) do not count."""
-    known = _known(precision)
-    if known != "int8":
-        return sum(parameter.numel() for parameter in network.parameters()) * {"fp32": 4, "fp16": 2}[known]
-    weights = quantised_names(network)
-    return sum(
-        parameter.numel() + 4 * parameter.shape[0] if name in weights else 4 * parameter.numel()
-        for name, parameter in network.named_parameters()
-    )
 
 
 def quantised_names(network: nn.Module) -> frozenset[str]:
@@ -79,9 +62,3 @@ def dequantised(numbers: Tensor, scales: Tensor) -> Tensor:
 
 def _broadcast(scales: Tensor, like: Tensor) -> Tensor:
     return scales.reshape(-1, *[1] * (like.dim() - 1))
-
-
-def _known(precision: str) -> str:
-    if precision not in PRECISIONS:
-        raise InputError(f"the precision {precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
-    return precision

@@ -25,7 +25,7 @@ class Trials(click.ParamType[tuple[bool, int]]):
 @click.argument("name")
 @click.option("--trials", type=Trials(), help="Students in the whole study (20), or more than now (+10).")
 @click.option("--workers", type=click.IntRange(min=1), help="Students to train at once, one core each.")
-@click.option("--data", type=click.Path(path_type=Path), envvar="NAS_DATA", help="Where the recordings are now.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where the recordings are now.")
 @as_json
 @with_places
 @with_output

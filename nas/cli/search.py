@@ -1,5 +1,6 @@
 """search: launch a study from a preset or a study file."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,7 @@ from nas.places import Places
 @click.command("search")
 @click.argument("study")
 @click.option("--name", help="Name of the study; default: the one in the study file.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), envvar="NAS_DATA", help="Recordings in TAU's layout (or NAS_DATA)."
-)
+@click.option("--data", type=click.Path(path_type=Path), help="Recordings in TAU's layout (or NAS_DATA).")
 @click.option("--trials", type=click.IntRange(min=1), help="Students to train in the whole study.")
 @click.option("--workers", type=click.IntRange(min=1), help="Students to train at once, one core each.")
 @click.option("--seed", type=click.IntRange(min=0), help="The only source of chance.")
@@ -47,8 +46,11 @@ def command(
     given = {"name": name, "search.trials": trials, "search.workers": workers, "seed": seed}
     overrides |= {field: value for field, value in given.items() if value is not None}
     if data is not None:
-        overrides |= {"data.root": str(data.absolute())}
+        overrides |= {"data.root": str(data.absolute()), "data.synthetic": None}
     study_file = load_study(study, overrides)
+    usual = os.environ.get("NAS_DATA")
+    if data is None and usual and study_file.data.synthetic is None:
+        study_file = load_study(study, overrides | {"data.root": str(Path(usual).absolute())})
     search(study_file, places, Display(CONSOLE))
     if as_json:
         print_json(study_summary(study_file.name, places))

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from search_spaces.errors import InputError
-from trainers.precision import dequantised, quantised, quantised_names, stored, stored_bytes
+from trainers.precision import dequantised, quantised, quantised_names, stored
 
 
 def network():
@@ -77,15 +76,3 @@ def test_the_network_that_was_given_stays_as_it_is(precision):
     held = stored(given_network, precision)
     assert all(torch.equal(value, before[name]) for name, value in given_network.state_dict().items())
     assert held.training == given_network.training
-
-
-def test_bytes_follow_the_rule_of_each_precision():
-    # Weights 36 + 36 + 192 in 4 + 4 + 3 channels; 4 + 3 biases, 4 + 4 of the norm, 1 of PReLU; no running statistics.
-    assert stored_bytes(network(), "fp32") == 4 * (264 + 16)
-    assert stored_bytes(network(), "fp16") == 2 * (264 + 16)
-    assert stored_bytes(network(), "int8") == 264 + 4 * 11 + 4 * 16
-
-
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(InputError, match="int4"):
-        stored(network(), "int4")

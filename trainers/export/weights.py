@@ -11,13 +11,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from search_spaces.architecture import Precision
 from trainers.export.manifest import ExportError
 from trainers.precision import dequantised, quantised, quantised_names
 
 SCALE = ".scale"
 
 
-def write_weights(network: nn.Module, precision: str, path: Path) -> None:
+def write_weights(network: nn.Module, precision: Precision, path: Path) -> None:
     """The tensors of a network in its deployed form, rounded to a precision."""
     tensors: dict[str, Tensor] = {}
     parameters = dict(network.named_parameters())

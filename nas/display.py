@@ -17,13 +17,10 @@ Report = Callable[[int, int], None]
 
 
 class Display:
-    """Progress of a study on standard error.
+    """Progress of a study.
 
     Args:
         console: Where to; bars are drawn only if it is a terminal.
-        epochs: Of one student.
-        wanted: Students of the whole study.
-        complete: Of those, how many there are already.
     """
 
     def __init__(self, console: Console) -> None:
@@ -66,9 +63,9 @@ class Display:
 
         return report
 
-    def searching(self, *, complete: int, wanted: int, epochs: int) -> None:
-        """The search begins, or goes on, with so many of its students trained."""
-        self._epochs = epochs
+    def searching(self, *, complete: int, wanted: int, epochs: int, best_accuracy: float) -> None:
+        """The search begins, or goes on, with so many of its students trained, the best with that accuracy."""
+        self._epochs, self._best = epochs, best_accuracy
         self._students = self._progress.add_task("students", total=wanted, completed=complete, note="")
 
     def started(self, candidate: Candidate) -> None:

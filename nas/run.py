@@ -125,7 +125,12 @@ def _drive(
             study.set_user_attr("provenance", _provenance(recordings, course.prepared))
             book = TrialBook(study, space, study_file.budget, study_file.search, study_file.seed)
             book.enqueue_known_designs()
-            display.searching(complete=book.complete, wanted=study_file.search.trials, epochs=study_file.student.epochs)
+            display.searching(
+                complete=book.complete,
+                wanted=study_file.search.trials,
+                epochs=study_file.student.epochs,
+                best_accuracy=book.best_accuracy,
+            )
             run_on_ray(book, course.job, workers=study_file.search.workers, display=display)
             _look_at_the_test_list(course, study)
     except SQLAlchemyError as error:

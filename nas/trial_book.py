@@ -65,6 +65,7 @@ class TrialBook:
         self._taken: dict[str, int] = {}
         self._adopted: deque[optuna.Trial] = deque()
         self.complete = 0
+        self.best_accuracy = 0.0
         for trial in study.get_trials(deepcopy=False):
             self._remember(trial)
 
@@ -124,7 +125,7 @@ class TrialBook:
         deployed = trial.user_attrs["proposal"]["cost"]["deployed"]
         self._study.tell(number, [accuracy, deployed["weight_bytes"], deployed["macs"]])
         del self._in_flight[number]
-        self.complete += 1
+        self._count(accuracy)
 
     def failed(self, number: int, error: str) -> None:
         """Records a training that went wrong in itself; it would go wrong again."""
@@ -155,7 +156,12 @@ class TrialBook:
                 self._tell_failed(reopened, "the driver was stopped while it was being proposed; nothing was trained")
         elif trial.state is TrialState.COMPLETE or (trial.state is TrialState.FAIL and "proposal" in trial.user_attrs):
             self._taken[trial.user_attrs["proposal"]["identity"]] = trial.number
-            self.complete += trial.state is TrialState.COMPLETE
+            if trial.state is TrialState.COMPLETE:
+                self._count(trial.values[0])
+
+    def _count(self, accuracy: float) -> None:
+        self.complete += 1
+        self.best_accuracy = max(self.best_accuracy, accuracy)
 
     def _proposals(self) -> Iterator[optuna.Trial]:
         while self._adopted:

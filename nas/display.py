@@ -91,8 +91,8 @@ class Display:
         log.warning("trial %d failed: %s", number, error)
         self._leave(number)
 
-    def lost(self, number: int, *, again: bool) -> None:
-        log.warning("trial %d lost its worker; %s", number, "it is tried again" if again else "it is given up")
+    def lost(self, number: int, error: str, *, again: bool) -> None:
+        log.warning("trial %d %s: %s", number, "is tried again" if again else "is given up", error)
         self._leave(number)
 
     def _leave(self, number: int) -> None:

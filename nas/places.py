@@ -12,11 +12,13 @@ class Places:
         runs: Everything the program writes, unless told otherwise.
         storage: SQLAlchemy URL of the studies' database.
         cache: Features, teachers and teacher logits, shared by all studies.
+        options: What another command needs to find the same files, for showing it to a person.
     """
 
     runs: Path
     storage: str
     cache: Path
+    options: str = ""
 
     def study(self, name: str) -> Path:
         """The folder of one study: its students and its report."""

@@ -3,12 +3,12 @@
 import json
 import logging
 import platform
+import shlex
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import optuna
-from sqlalchemy.exc import SQLAlchemyError
 
 from nas.display import Display
 from nas.engine import run as run_on_ray
@@ -23,6 +23,7 @@ from search_spaces.joint import SPACES
 from search_spaces.seeds import derive_seed
 from search_spaces.space import Space
 from studies.best import choose
+from studies.database import StudyError, parse, readable
 from studies.front import front_of
 from studies.lock import study_lock
 from studies.records import read_study, read_trials
@@ -120,7 +121,7 @@ def _drive(
     space = open_space(study_file, len(recordings.scenes))
     _write_head(study_file, study, space)
     try:
-        with display.shown():
+        with readable(parse(places.storage)), display.shown():
             course = _Course(study_file, prepare(study_file, recordings, places, display), places)
             study.set_user_attr("provenance", _provenance(recordings, course.prepared))
             book = TrialBook(study, space, study_file.budget, study_file.search, study_file.seed)
@@ -133,13 +134,11 @@ def _drive(
             )
             run_on_ray(book, course.job, workers=study_file.search.workers, display=display)
             _look_at_the_test_list(course, study)
-    except SQLAlchemyError as error:
-        reason = str(error).split("\n", 1)[0]
-        raise NasError(
-            f"the database of the study failed ({reason}); `nas resume` carries on from what it holds"
-        ) from error
+    except StudyError as error:
+        raise NasError(f"{error} What it holds is safe: `nas resume {study_file.name}` carries on.") from error
     except KeyboardInterrupt:
         _report(study_file.name, places)
+        log.warning("stopped; `nas resume %s%s` carries on", shlex.quote(study_file.name), places.options)
         raise
     _report(study_file.name, places)
 

@@ -8,6 +8,8 @@ from ray.tune.search import Searcher
 
 from nas.display import Display
 from nas.trial_book import Candidate, TrialBook
+from nas.worker import Blame
+from search_spaces.errors import NasError
 
 
 class BookSearcher(Searcher):
@@ -58,16 +60,20 @@ class BookSearcher(Searcher):
         number = self._numbers.pop(trial_id, None)
         if number is None:
             return
-        if died:
-            again = self._book.lost(number, "the worker process ended without a result")
-            self._display.lost(number, again=again)
-        elif "outcome" in result:
+        if "outcome" in result:
             outcome = json.loads(result["outcome"])
             self._book.completed(number, outcome)
             self._display.completed(number, outcome)
+            return
+        error = "its worker died" if died else str(result.get("error", "its worker stopped without a result"))
+        blame = result.get("blame", Blame.UNKNOWN)
+        if blame == Blame.STUDENT:
+            self._book.failed(number, error)
+            self._display.failed(number, error)
+        elif blame == Blame.SURROUNDINGS:
+            raise NasError(f"trial {number} cannot be trained: {error}")
         else:
-            self._book.failed(number, str(result.get("error", "the worker stopped without a result")))
-            self._display.failed(number, str(result.get("error", "")))
+            self._display.lost(number, error, again=self._book.lost(number, error))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, for the file that Tune pickles of itself and nobody reads: a connection stays where it is."""

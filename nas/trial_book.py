@@ -4,7 +4,7 @@
     refused    PRUNED with a reason, its cost and its relative excess: over the budget, or a repeat
     in flight  RUNNING with a proposal: handed to a worker
     complete   COMPLETE with its accuracy, weight bytes and MACs
-    failed     FAIL with the error: its training went wrong, or its worker died too often
+    failed     FAIL with the error: its training went wrong, or ended too often for unknown reasons
 
 A driver that dies leaves candidates in flight. The next one adopts them: each runs again under its old number. Nothing
 here knows how or where a candidate is trained.
@@ -134,14 +134,14 @@ class TrialBook:
             self._tell_failed(trial, error)
 
     def lost(self, number: int, error: str) -> bool:
-        """Takes back a candidate whose worker died; whether it will be tried again."""
+        """Takes back a candidate whose training ended without its own fault; whether it will be tried again."""
         trial = self._in_flight.pop(number, None)
         if trial is None:
             return False
-        deaths = trial.user_attrs.get("worker_deaths", 0) + 1
-        trial.set_user_attr("worker_deaths", deaths)
-        if deaths >= self._search.attempts:
-            self._tell_failed(trial, f"its worker died {deaths} times: {error}")
+        losses = trial.user_attrs.get("losses", 0) + 1
+        trial.set_user_attr("losses", losses)
+        if losses >= self._search.attempts:
+            self._tell_failed(trial, f"it was tried {losses} times: {error}")
             return False
         self._adopted.append(trial)
         return True

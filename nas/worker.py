@@ -1,20 +1,36 @@
 """The Ray worker: teaches one candidate after another, an epoch a step; it knows its driver, not the database."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Trainable
 
 from search_spaces.errors import NasError
+from trainers.evaluation import ScoreError
 from trainers.students import Lesson, Student, finished_outcome
+from trainers.training import TrainingFailed
+
+
+class Blame(StrEnum):
+    """What is to blame for an error, and so what follows from it."""
+
+    STUDENT = "student"
+    """The training itself: it would go wrong again, the trial has failed."""
+
+    SURROUNDINGS = "surroundings"
+    """A full disk, a missing cache: the next student would meet it too, the search stops and keeps the trial."""
+
+    UNKNOWN = "unknown"
+    """Anything else, like a worker that died: the trial is tried again, a few times."""
 
 
 class StudentWorker(Trainable):
     """Configuration: `lesson` (a `Lesson` as JSON text) and `folder` (where the finished student goes).
 
-    Each result has `done`, and either `epoch`, `accuracy` and `loss`, or `error`: what went wrong in the training.
-    The last result of a student has `outcome`, as JSON text.
+    Each result has `done`, and either `epoch`, `accuracy` and `loss`, or `error` (what went wrong, in words) and
+    `blame`. The last result of a student has `outcome`, as JSON text.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -30,8 +46,12 @@ class StudentWorker(Trainable):
     def step(self) -> dict[str, Any]:
         try:
             outcome = self._next()
-        except NasError as error:
-            return {"done": True, "error": str(error)}
+        except (TrainingFailed, ScoreError) as error:
+            return _ended(Blame.STUDENT, str(error))
+        except (NasError, OSError) as error:
+            return _ended(Blame.SURROUNDINGS, str(error))
+        except Exception as error:  # noqa: BLE001 - Tune would only say that something ended, not what
+            return _ended(Blame.UNKNOWN, f"{type(error).__name__}: {error}")
         if outcome is not None:
             last = outcome["curve"][-1]
             return {"done": True, **_shown(last), "outcome": json.dumps(outcome, allow_nan=False)}
@@ -52,6 +72,10 @@ class StudentWorker(Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing was saved."""
+
+
+def _ended(blame: Blame, error: str) -> dict[str, Any]:
+    return {"done": True, "blame": blame.value, "error": " ".join(error.split())}
 
 
 def _shown(point: dict[str, float]) -> dict[str, float]:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from search_spaces.architecture import Architecture
@@ -21,6 +19,7 @@ from trainers.material import Material, Part
 from trainers.precision import stored
 from trainers.recipe import Recipe
 from trainers.training import Training
+from trainers.weights import load_weights, save_weights
 
 WEIGHTS = "weights.safetensors"
 OUTCOME = "outcome.json"
@@ -133,8 +132,7 @@ class Student:
 
     def _save(self, outcome: dict[str, Any]) -> None:
         with sole_builder(self.folder), replacing(self.folder) as folder:
-            weights = {name: tensor.contiguous() for name, tensor in self._network.state_dict().items()}
-            save_file(weights, folder / WEIGHTS)
+            save_weights(self._network, folder / WEIGHTS)
             record = {"identity": self.lesson.architecture.identity, "seed": self.lesson.seed, "outcome": outcome}
             (folder / OUTCOME).write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
 
@@ -165,13 +163,8 @@ def load_student(architecture: Architecture, folder: Path) -> nn.Module:
     """The trained network (training form, evaluation mode) of a finished student.
 
     Raises:
-        NasError: If its weights are missing, damaged or of another architecture.
+        WeightsError: If its weights are missing, damaged or of another architecture.
     """
-    path = folder / WEIGHTS
     network = build(architecture)
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise NasError(f"the weights {path} cannot be loaded ({reason}); teach the student again") from error
+    load_weights(network, folder / WEIGHTS)
     return network.eval()

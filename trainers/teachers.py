@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from search_spaces.architecture import Architecture, ConvStem, CPMobileBlock, InputShape, Stage
@@ -19,6 +17,7 @@ from trainers.material import Material
 from trainers.recipe import Recipe
 from trainers.threads import torch_threads
 from trainers.training import EpochResult, Training
+from trainers.weights import load_weights, save_weights
 
 # Raise it when the same key gives another teacher.
 FORMAT = 1
@@ -102,8 +101,7 @@ def train_teacher(
             material.scenes,
             material.trained_devices,
         )
-        weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
+        save_weights(network, folder / "weights.safetensors")
         (folder / "architecture.json").write_text(json.dumps(shape.to_json(), indent=2) + "\n", encoding="utf-8")
         (folder / "scores.json").write_text(json.dumps(scores.to_json(), indent=2) + "\n", encoding="utf-8")
 
@@ -119,8 +117,8 @@ def load_teacher(folder: Path) -> tuple[Architecture, nn.Module]:
     try:
         architecture = Architecture.from_json(json.loads((folder / "architecture.json").read_text(encoding="utf-8")))
         network = build(architecture)
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        load_weights(network, folder / "weights.safetensors")
+    except (OSError, ValueError, NasError) as error:
         raise TeacherError(
             f"the teacher in {folder} cannot be read ({error}); delete the folder and teach it again"
         ) from error

@@ -74,7 +74,7 @@ def main() -> None:
         error.show()
         sys.exit(WRONG)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped; everything finished is saved.", err=True)
+        click.echo("Stopped by Ctrl-C; what was finished is saved.", err=True)
         sys.exit(INTERRUPTED)
     except NasError as error:
         _tell(str(error), debug)

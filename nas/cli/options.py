@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.logging import RichHandler
 
 from nas.places import Places
+from studies.database import parse
 from studies.storage import default_url
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,9 +55,16 @@ def with_places(function: F) -> F:
     @click.option("--storage", envvar="NAS_STORAGE", help="Database URL (or NAS_STORAGE); default: SQLite in --runs.")
     @wraps(function)
     def wrapped(*args: Any, runs: Path, storage: str | None, **kwargs: Any) -> Any:
+        typed = click.get_current_context().get_parameter_source
+        shown = {"runs": str(runs), "storage": storage and parse(storage).render_as_string(hide_password=True)}
+        options = "".join(
+            f" --{name} {shlex.quote(value)}"
+            for name, value in shown.items()
+            if value and typed(name) is ParameterSource.COMMANDLINE
+        )
         runs = runs.absolute()
         cache = Path(os.environ.get("NAS_CACHE", runs / "cache")).absolute()
-        return function(*args, places=Places(runs, storage or default_url(runs), cache), **kwargs)
+        return function(*args, places=Places(runs, storage or default_url(runs), cache, options), **kwargs)
 
     return wrapped  # type: ignore[return-value]
 

@@ -1,5 +1,6 @@
 """What a study came to: printed when a search ends, and by `nas status`."""
 
+import shlex
 from typing import Any
 
 import click
@@ -50,6 +51,12 @@ def print_end(name: str, places: Places) -> None:
         )
     click.echo(f"Report: {places.report(name)}")
     click.echo("\nNext:")
-    click.echo(f"  nas front {name}                                the front again")
-    click.echo(f"  nas export {name} --trial best -o best-{name}   the best student as a bundle")
-    click.echo(f"  nas resume {name} --trials +10                  ten more students")
+    study = shlex.quote(name)
+    commands = {
+        f"nas front {study}": "the front again",
+        f"nas export {study} --trial best -o {shlex.quote('best-' + name)}": "the best student as a bundle",
+        f"nas resume {study} --trials +10": "ten more students",
+    }
+    width = max(map(len, commands)) + len(places.options)
+    for command, purpose in commands.items():
+        click.echo(f"  {command + places.options:{width}}  {purpose}")

@@ -163,7 +163,7 @@ def test_a_worker_that_dies_again_and_again_costs_the_candidate(shelf: Shelf) ->
         assert book.next().number == candidate.number
     assert not book.lost(candidate.number, "gone")
     (trial,) = shelf.trials(TrialState.FAIL)
-    assert trial.user_attrs["detail"] == "its worker died 3 times: gone"
+    assert trial.user_attrs["detail"] == "it was tried 3 times: gone"
 
 
 def test_a_search_that_finds_nothing_fitting_gives_up_and_says_so(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_study_stopped_by_ctrl_c_and_kill_nine_loses_and_repeats_nothing(tmp_p
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "Stopped" in err
+    assert "`nas resume toy` carries on" in err
 
     process = desk.start("resume", "toy")
     desk.wait_for_trained(2, process)

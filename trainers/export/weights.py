@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from search_spaces.architecture import Precision
@@ -30,7 +30,8 @@ def write_weights(network: nn.Module, precision: Precision, path: Path) -> None:
             tensors[name] = tensor.half()
         else:
             tensors[name] = tensor
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+    # Written by Python: the library's own writing would hide a full disk in an error of its own.
+    path.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
 def read_weights(network: nn.Module, path: Path) -> int:

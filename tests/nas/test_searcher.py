@@ -1,0 +1,105 @@
+"""What Tune reports becomes what the book records, whatever goes wrong, and an error of ours ends the search aloud."""
+
+import json
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from nas.display import Display
+from nas.searcher import BookSearcher
+from nas.study_file import SearchSection
+from nas.trial_book import TrialBook
+from nas.worker import Blame
+from search_spaces.architecture import InputShape
+from search_spaces.budget import Budget
+from search_spaces.errors import NasError
+from search_spaces.joint import JointSpace
+from studies.storage import DIRECTIONS
+
+OUTCOME = {"accuracy": 0.5, "log_loss": 1.0, "seconds": 1.0, "epochs": 1, "curve": []}
+RESULT = {"done": True, "outcome": json.dumps(OUTCOME)}
+
+
+class Bench:
+    """A searcher over a book in memory, with room for two students."""
+
+    def __init__(self) -> None:
+        self.study = optuna.create_study(directions=DIRECTIONS)
+        search = SearchSection(trials=2, sampler="random", known_designs=(), attempts=2)
+        book = TrialBook(self.study, JointSpace(InputShape(64, 33)), Budget(250_000, 8_000_000), search, seed=0)
+        display = Display(Console(file=open("/dev/null", "w")))  # noqa: SIM115 - as long as the test
+        display.searching(complete=0, wanted=2, epochs=1, best_accuracy=0)
+        self.searcher = BookSearcher(book, lambda candidate: {"number": candidate.number}, display)
+
+    def states(self) -> list[TrialState]:
+        return [t.state for t in self.study.trials if t.state is not TrialState.PRUNED]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def end(bench: Bench, tune_id: str, result: dict[str, Any] | None, *, error: bool = False) -> None:
+    bench.searcher.on_trial_complete(tune_id, result, error=error)
+
+
+def test_the_search_waits_for_what_is_in_flight_and_then_ends(bench: Bench) -> None:
+    first, second = bench.searcher.suggest("a"), bench.searcher.suggest("b")
+    assert first["number"] != second["number"]
+    assert bench.searcher.suggest("c") is None
+    end(bench, "a", RESULT)
+    end(bench, "b", RESULT)
+    assert bench.searcher.suggest("c") == Searcher.FINISHED
+    assert bench.states() == [TrialState.COMPLETE] * 2
+
+
+def test_a_completion_reported_twice_counts_once(bench: Bench) -> None:
+    bench.searcher.suggest("a")
+    end(bench, "a", RESULT)
+    end(bench, "a", None, error=True)
+    assert bench.states() == [TrialState.COMPLETE]
+
+
+def test_a_student_that_fails_by_itself_fails_and_the_search_goes_on(bench: Bench) -> None:
+    bench.searcher.suggest("a")
+    end(bench, "a", {"done": True, "blame": Blame.STUDENT, "error": "the loss is nan"})
+    assert bench.study.trials[-1].user_attrs["detail"] == "the loss is nan"
+    assert bench.states() == [TrialState.FAIL]
+    assert isinstance(bench.searcher.suggest("b"), dict)
+
+
+@pytest.mark.parametrize("result", [None, {"done": True, "blame": Blame.UNKNOWN, "error": "RuntimeError: odd"}])
+def test_an_unknown_end_is_tried_again_under_its_number_and_then_given_up(bench: Bench, result) -> None:
+    number = bench.searcher.suggest("a")["number"]
+    end(bench, "a", result, error=result is None)
+    assert bench.states() == [TrialState.RUNNING]
+    assert bench.searcher.suggest("b")["number"] == number
+    end(bench, "b", result, error=result is None)
+    assert bench.study.trials[number].state is TrialState.FAIL
+    assert "it was tried 2 times" in bench.study.trials[number].user_attrs["detail"]
+
+
+def test_a_full_disk_ends_the_search_aloud_and_keeps_the_trial_for_the_next_driver(bench: Bench) -> None:
+    bench.searcher.suggest("a")
+    end(bench, "a", {"done": True, "blame": Blame.SURROUNDINGS, "error": "the disk is full"})
+    with pytest.raises(NasError, match="cannot be trained: the disk is full"):
+        bench.searcher.suggest("b")
+    assert bench.states() == [TrialState.RUNNING]
+
+
+def test_a_database_that_fails_once_ends_the_search_aloud(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("gone")
+
+    bench.searcher.suggest("a")
+    monkeypatch.setattr(bench.study, "tell", fails)
+    end(bench, "a", RESULT)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="gone"):
+        bench.searcher.suggest("b")
+    assert bench.states() == [TrialState.RUNNING]

@@ -1,0 +1,132 @@
+"""A student is judged as it is deployed, its outcome is written once, and its weights are read back with care."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from search_spaces.architecture import Architecture, ConvStem, CPMobileBlock, InputShape, Stage
+from search_spaces.forms import Form
+from search_spaces.network import build
+from trainers.recipe import Recipe
+from trainers.students import Lesson, Student, finished_outcome, judged, load_student
+from trainers.weights import WeightsError, load_weights, save_weights
+
+SCENES = ("bus", "park")
+TINY = Architecture(
+    InputShape(8, 5), ConvStem((4, 8)), (Stage((CPMobileBlock(8, 8),)),), classes=len(SCENES), precision="int8"
+)
+
+
+@pytest.fixture
+def lesson(tmp_path: Path) -> Lesson:
+    """Two scenes that differ in level, at four locations each."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "filename": f"{scene}{n}.wav",
+            "scene": scene,
+            "location": f"{scene}-{n % 4}",
+            "device": "ab"[n % 2],
+            "split": split,
+        }
+        for split, count in (("train", 24), ("test", 8))
+        for scene in SCENES
+        for n in range(count)
+    ]
+    for row in rows:
+        row["location"] += row["split"]
+    features = tmp_path / "features"
+    features.mkdir()
+    pd.DataFrame(rows).to_csv(features / "index.csv", index=False)
+    levels = np.array([SCENES.index(row["scene"]) for row in rows], dtype=np.float32)
+    clips = rng.normal(size=(len(rows), 8, 5)) * 0.5 + levels[:, None, None]
+    np.save(features / "clips.npy", clips.astype(np.float16))
+    return Lesson(
+        architecture=TINY,
+        form=Form.FOLDED,
+        recipe=Recipe(epochs=3, batch=8, learning_rate=0.02, mixstyle_probability=0),
+        seed=4,
+        features_dir=features,
+        logits_dir=None,
+        validation_share=0.25,
+        validation_seed=1,
+    )
+
+
+def taught(lesson: Lesson, folder: Path) -> dict:
+    student = Student(lesson, folder)
+    outcomes = [student.epoch() for _ in range(lesson.recipe.epochs)]
+    assert outcomes[:-1] == [None] * (lesson.recipe.epochs - 1)
+    assert outcomes[-1] is not None
+    return outcomes[-1]
+
+
+def without_seconds(outcome: dict) -> dict:
+    curve = [{key: value for key, value in point.items() if key != "seconds"} for point in outcome["curve"]]
+    return {key: value for key, value in outcome.items() if key not in ("seconds", "curve")} | {"curve": curve}
+
+
+def test_a_lesson_survives_json(lesson: Lesson) -> None:
+    assert Lesson.from_json(lesson.to_json()) == lesson
+    other = replace(lesson, logits_dir=Path("/logits"))
+    assert Lesson.from_json(other.to_json()) == other
+
+
+def test_a_student_learns_and_its_outcome_has_a_curve_point_for_each_epoch(lesson: Lesson, tmp_path: Path) -> None:
+    outcome = taught(lesson, tmp_path / "student")
+    assert [point["epoch"] for point in outcome["curve"]] == [1, 2, 3]
+    assert outcome["accuracy"] == outcome["curve"][-1]["accuracy"] > 0.7
+    assert outcome["epochs"] == 3
+
+
+def test_equal_lessons_give_equal_students(lesson: Lesson, tmp_path: Path) -> None:
+    first, again = (taught(lesson, tmp_path / name) for name in ("a", "b"))
+    assert without_seconds(first) == without_seconds(again)
+    other = taught(replace(lesson, seed=5), tmp_path / "c")
+    assert without_seconds(other) != without_seconds(first)
+
+
+def test_the_accuracy_on_record_is_that_of_the_deployed_network(lesson: Lesson, tmp_path: Path) -> None:
+    """Not of the float network in training form: they differ once weights are coarse enough."""
+    outcome = taught(lesson, tmp_path / "student")
+    network, material = load_student(TINY, tmp_path / "student"), lesson.material()
+    again = judged(network, lesson, material, "validation")
+    assert (again.accuracy, again.log_loss) == pytest.approx((outcome["accuracy"], outcome["log_loss"]), rel=1e-6)
+    as_float = judged(network, replace(lesson, architecture=replace(TINY, precision="fp32")), material, "validation")
+    assert as_float.log_loss != pytest.approx(outcome["log_loss"], rel=1e-5)
+
+
+def test_a_finished_student_is_found_again_and_another_ones_is_not(lesson: Lesson, tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    assert finished_outcome(lesson, folder) is None
+    outcome = taught(lesson, folder)
+    assert finished_outcome(lesson, folder) == outcome
+    assert finished_outcome(replace(lesson, seed=5), folder) is None
+    assert finished_outcome(replace(lesson, architecture=replace(TINY, precision="fp16")), folder) is None
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "foreign"])
+def test_weights_that_cannot_be_used_are_told_by_their_file(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_weights(build(TINY), path)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    else:
+        save_weights(torch.nn.Linear(2, 2), path)
+    with pytest.raises(WeightsError, match=r"weights\.safetensors cannot be loaded"):
+        load_weights(build(TINY), path)
+
+
+def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
+    network, other = build(TINY, seed=1), build(TINY, seed=2)
+    save_weights(network, tmp_path / "w")
+    load_weights(other, tmp_path / "w")
+    assert all(
+        torch.equal(a, b) for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True)
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from nas.display import Display
 from nas.trial_book import Candidate, TrialBook
+from search_spaces.errors import NasError
 
 OBJECT_STORE_BYTES = 150_000_000
 """Nothing big travels through Ray (workers map the caches), and containers often have a small /dev/shm."""
@@ -32,6 +33,7 @@ def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers:
     )
     import ray
     from ray import tune
+    from ray.tune.error import TuneError
 
     from nas.searcher import BookSearcher
     from nas.worker import StudentWorker
@@ -60,6 +62,8 @@ def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers:
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 ),
             ).fit()
+        except TuneError as error:
+            raise searcher.failure or NasError(f"Ray Tune stopped: {str(error).strip().splitlines()[-1]}") from error
         finally:
             ray.shutdown()
     if searcher.failure is not None:

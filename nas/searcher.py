@@ -23,7 +23,7 @@ class BookSearcher(Searcher):
     """
 
     def __init__(self, book: TrialBook, job: Callable[[Candidate], dict[str, Any]], display: Display) -> None:
-        super().__init__(metric="accuracy", mode="max")
+        super().__init__()  # without a metric: Tune would refuse a result that has an error in its place
         self._book = book
         self._job = job
         self._display = display

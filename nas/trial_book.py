@@ -33,8 +33,12 @@ from search_spaces.space import NotInSpaceError, Space
 log = logging.getLogger("acoustic_nas.trial_book")
 
 
+FAILURES_IN_A_ROW = 5
+"""So many students failing one after the other are no accident: the search gives up."""
+
+
 class SearchExhausted(NasError):  # noqa: N818
-    """The gate refused so many proposals in a row that the search gave up."""
+    """So many proposals were refused, or so many students failed, in a row that the search gave up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class TrialBook:
         self._adopted: deque[optuna.Trial] = deque()
         self.complete = 0
         self.best_accuracy = 0.0
+        self._failures: list[str] = []
         for trial in study.get_trials(deepcopy=False):
             self._remember(trial)
 
@@ -98,8 +103,12 @@ class TrialBook:
         """The next candidate to train: first the adopted ones, then proposals until the gate lets one pass.
 
         Raises:
-            SearchExhausted: After as many refusals in a row as the study's patience.
+            SearchExhausted: After as many refusals in a row as the study's patience, or too many failures in a row.
         """
+        if len(self._failures) >= FAILURES_IN_A_ROW:
+            raise SearchExhausted(
+                f"the last {len(self._failures)} students all failed, the last one so: {self._failures[-1]}"
+            )
         refused = 0
         for trial in self._proposals():
             candidate = self._enter(trial)
@@ -131,6 +140,7 @@ class TrialBook:
         """Records a training that went wrong in itself; it would go wrong again."""
         trial = self._in_flight.pop(number, None)
         if trial is not None:
+            self._failures.append(error)
             self._tell_failed(trial, error)
 
     def lost(self, number: int, error: str) -> bool:
@@ -141,6 +151,7 @@ class TrialBook:
         losses = trial.user_attrs.get("losses", 0) + 1
         trial.set_user_attr("losses", losses)
         if losses >= self._search.attempts:
+            self._failures.append(error)
             self._tell_failed(trial, f"it was tried {losses} times: {error}")
             return False
         self._adopted.append(trial)
@@ -160,6 +171,7 @@ class TrialBook:
                 self._count(trial.values[0])
 
     def _count(self, accuracy: float) -> None:
+        self._failures.clear()
         self.complete += 1
         self.best_accuracy = max(self.best_accuracy, accuracy)
 

@@ -174,6 +174,18 @@ def test_a_search_that_finds_nothing_fitting_gives_up_and_says_so(tmp_path: Path
     assert len(shelf.trials(TrialState.PRUNED)) == 5
 
 
+def test_a_search_in_which_every_student_fails_gives_up_and_one_success_forgives(shelf: Shelf) -> None:
+    book = shelf.book(trials=100)
+    for outcome in ("bad", "bad", "good", "bad", "bad", "bad", "bad", "worst"):
+        candidate = book.next()
+        if outcome == "good":
+            book.completed(candidate.number, OUTCOME)
+        else:
+            book.failed(candidate.number, outcome)
+    with pytest.raises(SearchExhausted, match="the last 5 students all failed, the last one so: worst"):
+        book.next()
+
+
 @pytest.mark.parametrize(("sampler", "least", "most"), [("random", 0, 20), ("tpe", 30, 60)])
 def test_tpe_learns_from_refusals(sampler: str, least: int, most: int) -> None:
     """Of 60 proposals after the first 20, in a space of which about 7 % fits."""

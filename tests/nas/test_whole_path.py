@@ -142,6 +142,35 @@ def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: s
     assert "its features.mels is 16, here it is 32" in err
 
 
+def test_students_that_diverge_fail_with_their_cause_and_end_the_search_readably(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    code, _, err = desk.run("search", "toy.yaml", "--set", "student.learning_rate=1.0e+30")
+    assert code == 1
+    assert "Error: the last 5 students all failed, the last one so: the loss is nan in epoch" in err
+    assert "Traceback" not in err
+    trials = desk.trials()
+    failed = trials[trials["state"] == "failed"]
+    assert len(failed) >= 5
+    assert failed["detail"].str.startswith("the loss is nan in epoch 1").all()
+
+
+def test_a_disk_that_is_full_stops_the_search_readably_and_resume_carries_on(tmp_path: Path) -> None:
+    """The folder of the students cannot be written, as with a full disk."""
+    desk = Desk(tmp_path)
+    (tmp_path / "runs" / "toy").mkdir(parents=True)
+    (tmp_path / "runs" / "toy" / "students").write_text("in the way")
+    code, _, err = desk.run("search", "toy.yaml")
+    assert code == 1
+    assert "cannot be trained" in err
+    assert "Traceback" not in err
+    assert "running" in desk.states()
+    assert "failed" not in desk.states()
+    (tmp_path / "runs" / "toy" / "students").unlink()
+    assert desk.run("resume", "toy")[0] == 0
+    assert desk.states().count("complete") == 3
+    assert "running" not in desk.states()
+
+
 def test_a_study_stopped_by_ctrl_c_and_kill_nine_loses_and_repeats_nothing(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     process = desk.start("search", "toy.yaml", "--trials", "5", "--set", "student.epochs=6")

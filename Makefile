@@ -11,6 +11,7 @@ help: ## this list
 
 quickstart: $(VENV)/.installed ## set up, then a whole study: five minutes on two cores
 	$(BIN)/nas search quick
+	@echo "\nThe command is $(BIN)/nas; 'source $(BIN)/activate' puts it on your path."
 
 test: $(VENV)/.installed-dev ## set up, then the quick tests
 	$(BIN)/python -m pytest

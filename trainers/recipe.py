@@ -64,13 +64,14 @@ class Recipe:
         """The rate of one step: a linear rise over the warm-up, then half a cosine down to 0.
 
         Args:
-            step: From 0. The highest rate is used in step ``round(warm_up * steps)`` and 0 is reached at ``steps``.
+            step: From 0. The highest rate is used in step ``round(warm_up * steps)``, in the last step at the latest,
+                and 0 is reached at ``steps``.
             steps: Of the whole training, at least 1.
         """
-        warm = round(self.warm_up * steps)
+        warm = min(round(self.warm_up * steps), steps - 1)
         if step < warm:
             return self.learning_rate * (step + 1) / (warm + 1)
-        done = min(1.0, (step - warm) / max(1, steps - warm))
+        done = min(1.0, (step - warm) / (steps - warm))
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
     def to_json(self) -> dict[str, Any]:

@@ -164,10 +164,12 @@ def _write_head(study_file: StudyFile, study: optuna.Study, space: Space) -> Non
 
 
 def _check_same(study_file: StudyFile, study: optuna.Study) -> None:
-    """Refuses a study file that differs from the one the study was made with (where its recordings lie may differ)."""
+    """Refuses a study file that differs from the one the study was made with (but for where it runs)."""
     mine, known = _flat(study_file.to_json()), _flat(study.user_attrs["study_file"])
     differing = sorted(
-        field for field in mine.keys() | known.keys() if field != "data.root" and mine.get(field) != known.get(field)
+        field
+        for field in (mine.keys() | known.keys()) - {"data.root", "search.workers"}
+        if mine.get(field) != known.get(field)
     )
     if differing:
         field = differing[0]

@@ -1,18 +1,19 @@
 """The study file: what a study is, as a person writes it; YAML in, a frozen and checked value out."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from search_spaces.budget import Budget
 from search_spaces.designs import design_names
 from search_spaces.errors import InputError
+from search_spaces.joint import SPACES, JointSpace
 from trainers.front_end import FrontEnd
 from trainers.recipe import Recipe
 
@@ -35,6 +36,15 @@ def _known_keys(section: type) -> Callable[[Any], Any]:
         if unknown:
             raise PydanticCustomError("unknown_key", "unknown key", {"key": str(unknown[0]), "known": sorted(known)})
         return value
+
+    return check
+
+
+def _one_of(names: Collection[str]) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return name
 
     return check
 
@@ -91,7 +101,7 @@ class SearchSection(_Model):
     sampler: SamplerName = "tpe"
     trials: Annotated[int, Field(ge=1, le=100_000)]
     workers: Annotated[int, Field(ge=1, le=1024)] = 2
-    known_designs: tuple[Literal["cp-mobile-2025", "dynacp", "sharif"], ...] = design_names()  # type: ignore[assignment]
+    known_designs: tuple[Annotated[str, AfterValidator(_one_of(design_names()))], ...] = design_names()
     patience: Annotated[int, Field(ge=1)] = 2000
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
 
@@ -113,7 +123,7 @@ class StudyFile(_Model):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     data: DataSection
     features: _FrontEnd = FrontEnd()
-    space: Literal["joint"] = "joint"
+    space: Annotated[str, AfterValidator(_one_of(SPACES))] = JointSpace.name
     budget: Budget = Budget()
     teacher: _Recipe
     student: _Recipe

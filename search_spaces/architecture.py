@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import groupby
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -17,6 +17,8 @@ from search_spaces.digest import digest
 from search_spaces.errors import InputError
 
 FORMAT_VERSION = 1
+MOST_BLOCKS = 256
+"""Far beyond any network for a microcontroller; keeps a damaged file from filling the memory."""
 
 
 class ArchitectureError(InputError):
@@ -144,7 +146,7 @@ class Stage:
         norm: "residual" for residual normalisation after the stage (after the skip), as in the Sharif student.
     """
 
-    blocks: Annotated[tuple[Block, ...], Field(min_length=1, max_length=32)]
+    blocks: Annotated[tuple[Block, ...], Field(min_length=1, max_length=MOST_BLOCKS)]
     skip: Annotated[bool, Field(strict=True)] = False
     norm: Literal["none", "residual"] = "none"
 
@@ -173,14 +175,14 @@ class Architecture:
 
     input: InputShape
     stem: Stem
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_BLOCKS)]
     head: Head = Head()
     classes: Annotated[int, Field(strict=True, ge=2, le=1000)] = 10
     precision: Precision = "fp16"
 
-    _adapter: ClassVar[TypeAdapter["Architecture"]]
-
     def __post_init__(self) -> None:
+        if sum(len(stage.blocks) for stage in self.stages) > MOST_BLOCKS:
+            raise ValueError(f"at most {MOST_BLOCKS} blocks")
         c_in = self.stem.widths[1]
         for number, stage in enumerate(self.stages, 1):
             keeps_shape = all(block.width == c_in and block.stride == (1, 1) for block in stage.blocks)
@@ -209,7 +211,7 @@ class Architecture:
         for plain, group in groupby(self.stages, key=lambda stage: not stage.skip and stage.norm == "none"):
             members = list(group)
             if plain:
-                stages.append(_unbounded_stage(tuple(block for stage in members for block in stage.blocks)))
+                stages.append(Stage(tuple(block for stage in members for block in stage.blocks)))
             else:
                 stages.extend(members)
         return replace(self, stages=tuple(stages))
@@ -244,13 +246,6 @@ class Architecture:
             return _adapter().validate_python(fields)
         except ValidationError as error:
             raise ArchitectureError(_first_fault(error)) from None
-
-
-def _unbounded_stage(blocks: tuple[CPMobileBlock | DPCPBlock | DSFlexiBlock, ...]) -> Stage:
-    """A stage of any length: joining stages must not meet the limit that guards outside input."""
-    stage = Stage(blocks[:1])
-    object.__setattr__(stage, "blocks", blocks)
-    return stage
 
 
 @cache

@@ -87,13 +87,15 @@ def cost(architecture: Architecture, budget: Budget | None = None) -> Cost:
 def form_cost(architecture: Architecture, form: Form) -> FormCost:
     """Cost of one form of an architecture."""
     weights = scales = others = macs = products = peak = 0
-    for sums in _part_sums(architecture, form):
+    for _, part, shape, keep_input, held in _walk(architecture, form):
+        sums = _sums(part, shape, form, architecture.classes, keep_input)
         weights += sums.weights
         scales += sums.scales
         others += sums.others
         macs += sums.macs
         products += sums.products
-        peak = max(peak, sums.peak)
+        # Parts are joined by single maps, so the least peak of the network is the largest of its parts' least peaks.
+        peak = max(peak, sums.peak + held)
     return FormCost(
         form=form,
         params=weights + others,
@@ -154,18 +156,6 @@ def _sums(part: Part, shape: Shape, form: Form, classes: int, keep_input: bool) 
         peak=least_peak(ops, shape[0] * shape[1] * shape[2], keep_input=keep_input),
         shape=ops[-1].shape,
     )
-
-
-def _part_sums(architecture: Architecture, form: Form) -> Iterator[_Sums]:
-    """The sums of each part; a map that a stage's skip keeps alive is added to the peak of the parts inside.
-
-    Parts are joined by single maps, so the least peak of the network is the largest of its parts' least peaks.
-    """
-    for _, part, shape, keep_input, held in _walk(architecture, form):
-        sums = _sums(part, shape, form, architecture.classes, keep_input)
-        if held:
-            sums = _Sums(sums.weights, sums.scales, sums.others, sums.macs, sums.products, sums.peak + held, sums.shape)
-        yield sums
 
 
 def _walk(architecture: Architecture, form: Form) -> Iterator[tuple[str, Part, Shape, bool, int]]:

@@ -9,9 +9,10 @@ import click
 from nas.cli.options import as_json, print_json, with_output
 from search_spaces.architecture import Architecture
 from search_spaces.budget import Budget
-from search_spaces.cost import Cost, cost
+from search_spaces.cost import Cost, cost, layers
 from search_spaces.designs import design, design_names
 from search_spaces.errors import InputError
+from search_spaces.forms import Form
 
 
 class Shape(click.ParamType[tuple[int, int]]):
@@ -31,23 +32,41 @@ class Shape(click.ParamType[tuple[int, int]]):
 @click.option("--input", "shape", type=Shape(), help="Features instead of the design's own, e.g. 256x64.")
 @click.option("--weight-bytes", type=click.IntRange(min=1), default=Budget().weight_bytes, show_default=True)
 @click.option("--macs", type=click.IntRange(min=1), default=Budget().macs, show_default=True)
+@click.option("--layers", "show_layers", is_flag=True, help="Also every operation of the deployed form.")
 @as_json
 @with_output
-def command(design_or_file: str, shape: tuple[int, int] | None, weight_bytes: int, macs: int, as_json: bool) -> int:
+def command(
+    design_or_file: str,
+    shape: tuple[int, int] | None,
+    weight_bytes: int,
+    macs: int,
+    show_layers: bool,
+    as_json: bool,
+) -> int:
     """The exact cost of DESIGN: cp-mobile-2025, dynacp, sharif, or a JSON file with an architecture.
 
     Training form and deployed form, held against the budget. Exits with 3 if the deployed form does not fit.
     """
+    from nas.cli import DONE, NOT_FITTING
+
     architecture = _architecture(design_or_file)
     if shape is not None:
         architecture = architecture.at(*shape)
     budget = Budget(weight_bytes, macs)
     priced = cost(architecture, budget)
     if as_json:
-        print_json({"version": 1, "identity": architecture.identity, **priced.to_json(), "budget": budget.limits})
+        answer = {"version": 1, "identity": architecture.identity, **priced.to_json(), "budget": budget.limits}
+        if show_layers:
+            answer["layers"] = [
+                {"path": row.path, "shape": row.op.shape, "params": row.op.params, "macs": row.op.macs}
+                for row in layers(architecture, priced.deployed.form)
+            ]
+        print_json(answer)
     else:
         _print(design_or_file, architecture, priced, budget)
-    return 0 if priced.feasible else 3
+        if show_layers:
+            _print_layers(architecture, priced.deployed.form)
+    return DONE if priced.feasible else NOT_FITTING
 
 
 def _architecture(design_or_file: str) -> Architecture:
@@ -89,3 +108,13 @@ def _print(name: str, architecture: Architecture, priced: Cost, budget: Budget) 
 
 def _limited(name: str, training: int, deployed: int, limit: int) -> list[str]:
     return [name, f"{training:,}", f"{deployed:,}", f"{limit:,}", f"{1 - deployed / limit:.1%}"]
+
+
+def _print_layers(architecture: Architecture, form: Form) -> None:
+    from nas.cli.tables import print_table
+
+    rows = [
+        [row.path, "x".join(map(str, row.op.shape)), f"{row.op.params:,}", f"{row.op.macs:,}"]
+        for row in layers(architecture, form)
+    ]
+    print_table(f"\nLayers ({form})", ["", "output", "parameters", "MACs (challenge)"], rows)

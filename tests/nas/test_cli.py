@@ -66,6 +66,13 @@ def test_a_design_over_the_budget_is_answered_and_exits_with_three(typed) -> Non
     assert "It is over the budget: macs by" in answer.out
 
 
+def test_the_layers_of_a_design_add_up_to_its_cost(typed) -> None:
+    priced = json.loads(typed("cost", "dynacp", "--layers", "--json").out)
+    assert sum(layer["params"] for layer in priced["layers"]) == priced["deployed"]["params"]
+    assert sum(layer["macs"] for layer in priced["layers"]) == priced["deployed"]["macs"]
+    assert "stage1.block1.expand" in typed("cost", "dynacp", "--layers").out
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -88,4 +88,4 @@ def main() -> None:
 def _tell(message: str, debug: bool) -> None:
     if debug:
         logging.getLogger("acoustic_nas").exception("the traceback that --debug asks for")
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    click.echo(f"Error: {message}", err=True)

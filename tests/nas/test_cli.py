@@ -17,9 +17,9 @@ class Typed:
         self.code, self.out, self.err = code, out, err
 
     def told(self, code: int, words: str) -> bool:
-        """Whether it ended with that code and one line on standard error that holds these words."""
+        """Whether it ended with that code and one error on standard error that holds these words."""
         lines = [line for line in self.err.strip().split("\n") if line.startswith("Error:")]
-        return self.code == code and len(lines) == 1 and words in lines[0] and "Traceback" not in self.err
+        return self.code == code and len(lines) == 1 and words in self.err and "Traceback" not in self.err
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """The life of a candidate, written in the SQL study: the only truth about what was proposed, refused, trained or lost.
 
-    proposed   RUNNING, while its choices are being written; lost here, it is told FAIL: nothing was trained
+    proposed   RUNNING, while its choices are being written
     refused    PRUNED with a reason, its cost and its relative excess: over the budget, or a repeat
     in flight  RUNNING with a proposal: handed to a worker
     complete   COMPLETE with its accuracy, weight bytes and MACs
     failed     FAIL with the error: its training went wrong, or ended too often for unknown reasons
 
-A driver that dies leaves candidates in flight. The next one adopts them: each runs again under its old number. Nothing
-here knows how or where a candidate is trained.
+A driver that dies leaves candidates proposed or in flight. The next one adopts them: the missing choices are drawn, the
+gate judges, and what was in flight runs again, each under its old number. Nothing here knows how or where a candidate
+is trained.
 """
 
 import logging
@@ -15,9 +16,10 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.gate import Verdict, judge
@@ -28,7 +30,7 @@ from search_spaces.budget import Budget
 from search_spaces.cost import Cost, cost
 from search_spaces.designs import design, name_of
 from search_spaces.errors import NasError
-from search_spaces.space import NotInSpaceError, Space
+from search_spaces.space import NotInSpaceError, Space, Value
 
 log = logging.getLogger("acoustic_nas.trial_book")
 
@@ -160,11 +162,8 @@ class TrialBook:
     def _remember(self, trial: FrozenTrial) -> None:
         """Takes up the record of an earlier driver."""
         if trial.state is TrialState.RUNNING:
-            reopened = optuna.Trial(self._study, trial._trial_id)
-            if set(trial.params) == set(self._distributions):
-                self._adopted.append(reopened)
-            else:
-                self._tell_failed(reopened, "the driver was stopped while it was being proposed; nothing was trained")
+            self._study.sampler = make_sampler(self._search.sampler, self._seed, trial.number)
+            self._adopted.append(optuna.Trial(self._study, trial._trial_id))
         elif trial.state is TrialState.COMPLETE or (trial.state is TrialState.FAIL and "proposal" in trial.user_attrs):
             self._taken[trial.user_attrs["proposal"]["identity"]] = trial.number
             if trial.state is TrialState.COMPLETE:
@@ -181,13 +180,13 @@ class TrialBook:
         number = len(self._study.get_trials(deepcopy=False))
         while True:
             self._study.sampler = make_sampler(self._search.sampler, self._seed, number)
-            trial = self._study.ask(self._distributions)
+            trial = self._study.ask()
             number = trial.number + 1
             yield trial
 
     def _enter(self, trial: optuna.Trial) -> Candidate | None:
         """Judges a proposal and records the verdict; the candidate if it passes."""
-        architecture = self._space.decode(trial.params)
+        architecture = self._space.decode(self._drawn(trial))
         others = {identity: number for identity, number in self._taken.items() if number != trial.number}
         verdict = judge(architecture, self._budget, others)
         self._record(trial, architecture, verdict)
@@ -197,6 +196,10 @@ class TrialBook:
         self._taken[architecture.identity] = trial.number
         self._in_flight[trial.number] = trial
         return Candidate(trial.number, architecture, verdict.cost)
+
+    def _drawn(self, trial: optuna.Trial) -> dict[str, Value]:
+        """A value for every choice; those that the trial has already, from an earlier driver, stay as they are."""
+        return {label: _suggest(trial, label, spread) for label, spread in self._distributions.items()}
 
     def _record(self, trial: optuna.Trial, architecture: Architecture, verdict: Verdict) -> None:
         if "proposal" not in trial.user_attrs:
@@ -219,3 +222,12 @@ class TrialBook:
         trial.set_user_attr("outcome", {"error": error})
         trial.set_user_attr("detail", error)
         self._study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _suggest(trial: optuna.Trial, label: str, spread: BaseDistribution) -> Value:
+    if isinstance(spread, IntDistribution):
+        return trial.suggest_int(label, spread.low, spread.high, step=spread.step)
+    if isinstance(spread, CategoricalDistribution):
+        value: Any = trial.suggest_categorical(label, spread.choices)
+        return cast(Value, value)
+    raise TypeError(f"choice {label!r} has a distribution of an unknown kind: {type(spread).__name__}")

@@ -122,14 +122,27 @@ def test_the_next_driver_adopts_what_was_in_flight_and_keeps_what_was_finished(s
     assert numbers == list(range(len(numbers)))
 
 
-def test_a_proposal_that_was_cut_off_while_being_written_fails_and_nothing_stays_running(shelf: Shelf) -> None:
-    study = shelf.study()
-    some = dict(list(distributions(SPACE).items())[:5])
-    study.ask(some)
-    book = shelf.book()
-    (trial,) = shelf.trials(TrialState.FAIL)
-    assert "nothing was trained" in trial.user_attrs["detail"]
-    assert book.in_flight == 0
+def test_a_known_design_that_was_cut_off_while_being_written_is_proposed_all_the_same(shelf: Shelf) -> None:
+    """The driver is killed between two choices; the design must not be lost, as it is enqueued once only."""
+    shelf.book(known_designs=("sharif",)).enqueue_known_designs()
+    cut = shelf.study().ask(dict(list(distributions(SPACE).items())[:7]))
+    book = shelf.book(known_designs=("sharif",))
+    book.enqueue_known_designs()
+    candidate = book.next()
+    assert candidate.number == cut.number
+    assert shelf.trials()[cut.number].user_attrs["proposal"]["design"] == "sharif"
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_proposal_that_was_cut_off_while_being_written_is_finished_under_its_number(shelf: Shelf, sampler) -> None:
+    cut = shelf.study().ask(dict(list(distributions(SPACE).items())[:7]))
+    book = shelf.book(sampler=sampler)
+    book.next()
+    (trial,) = [t for t in shelf.trials() if t.number == cut.number]
+    assert "proposal" in trial.user_attrs
+    assert set(trial.params) == set(distributions(SPACE))
+    assert {label: trial.params[label] for label in cut.params} == cut.params
+    assert TrialState.FAIL not in [t.state for t in shelf.trials()]
 
 
 def test_a_proposal_that_was_cut_off_before_the_gate_is_judged_by_the_next_driver(shelf: Shelf) -> None:

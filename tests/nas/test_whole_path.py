@@ -194,11 +194,9 @@ def test_a_study_stopped_by_ctrl_c_and_kill_nine_loses_and_repeats_nothing(tmp_p
     trials = desk.trials()
     states = trials.set_index("number")["state"]
     assert (states == "complete").sum() == 5
-    assert set(states) <= {"complete", "over_budget", "repeat", "failed"}
-    # One killed while it was being proposed was never handed out; every other one in flight was run again.
-    again = [number for number in in_flight if states[number] != "failed"]
-    assert again
-    assert set(states[again]) <= {"complete", "over_budget"}
+    assert set(states) <= {"complete", "over_budget", "repeat"}
+    # What was in flight was run again; one that was still being proposed met the gate.
+    assert "complete" in set(states[in_flight])
     assert trials["number"].tolist() == list(range(len(trials)))
     finished = interrupted[interrupted["state"] == "complete"].set_index("number")
     after = trials.set_index("number").loc[finished.index]

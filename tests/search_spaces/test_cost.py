@@ -50,6 +50,18 @@ def test_formula_equals_torchinfo_on_random_architectures(form: Form) -> None:
         assert torchinfo_counts(architecture, form) == (counted.params, counted.macs), architecture.to_json()
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("form", list(Form))
+def test_formula_equals_torchinfo_on_thousands_of_random_architectures(form: Form) -> None:
+    different = [
+        architecture.to_json()
+        for architecture in random_architectures(2000, seed=100 + list(Form).index(form), mels=32, frames=17)
+        if torchinfo_counts(architecture, form)
+        != (form_cost(architecture, form).params, form_cost(architecture, form).macs)
+    ]
+    assert different == []
+
+
 def test_products_equal_ptflops_on_a_network_without_biases() -> None:
     architecture = design("cp-mobile-2025")
     macs, params = get_model_complexity_info(

@@ -83,8 +83,11 @@ class TrialBook:
 
     @property
     def wanted(self) -> int:
-        """How many more candidates must be handed out for the study to reach its number of trained students."""
-        return max(0, self._search.trials - self.complete - self.in_flight)
+        """How many more candidates must be handed out for the study to reach its number of trained students.
+
+        Never fewer than there are adopted ones: whatever an earlier driver left is brought to an end.
+        """
+        return max(len(self._adopted), self._search.trials - self.complete - self.in_flight)
 
     def enqueue_known_designs(self) -> None:
         """Puts the known designs that fit space and budget before all other proposals, once in a study's life."""

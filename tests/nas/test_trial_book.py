@@ -122,6 +122,17 @@ def test_the_next_driver_adopts_what_was_in_flight_and_keeps_what_was_finished(s
     assert numbers == list(range(len(numbers)))
 
 
+def test_what_was_in_flight_is_brought_to_an_end_even_if_fewer_students_are_wanted_now(shelf: Shelf) -> None:
+    first = shelf.book(trials=6)
+    for _ in range(3):
+        first.next()
+    second = shelf.book(trials=1)
+    while second.wanted:
+        second.completed(second.next().number, OUTCOME)
+    assert second.complete == 3
+    assert not shelf.trials(TrialState.RUNNING)
+
+
 def test_a_known_design_that_was_cut_off_while_being_written_is_proposed_all_the_same(shelf: Shelf) -> None:
     """The driver is killed between two choices; the design must not be lost, as it is enqueued once only."""
     shelf.book(known_designs=("sharif",)).enqueue_known_designs()

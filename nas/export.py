@@ -46,7 +46,7 @@ def export(name: str, which: str, places: Places, output: Path | None) -> dict[s
         scores["test"] = head.test["scores"]
     write_bundle(
         folder,
-        network=load_student(architecture, places.student(name, number)),
+        network=load_student(architecture, places.student(name, number), outcome),
         architecture=architecture,
         form=Form(deployed["form"]),
         front_end=head.study_file["features"],

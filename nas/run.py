@@ -226,6 +226,7 @@ def _look_at_the_test_list(course: _Course, study: optuna.Study) -> None:
     if not len(material.rows["test"]):
         log.warning("there are no test clips: the best student is not tested")
         return
-    network = load_student(architecture, course.places.student(name, number))
+    outcome: Any = best["outcome"]
+    network = load_student(architecture, course.places.student(name, number), outcome)
     scores = judged(network, lesson, material, "test").to_json()
     study.set_user_attr("test", {"trial": number, "scores": scores})

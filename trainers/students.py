@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from search_spaces.architecture import Architecture
+from search_spaces.digest import digest
 from search_spaces.errors import NasError
 from search_spaces.folding import deployed
 from search_spaces.forms import Form
@@ -74,6 +75,12 @@ class Lesson:
             validation_seed=data["validation_seed"],
         )
 
+    @property
+    def key(self) -> str:
+        """Changes with everything that could change the student; caches count by their names, which are digests."""
+        caches = [self.features_dir.name, None if self.logits_dir is None else self.logits_dir.name]
+        return digest([self.to_json() | {"features_dir": None, "logits_dir": None}, caches])
+
     def material(self) -> Material:
         """The clips of this lesson, opened from their caches."""
         return Material.open(
@@ -133,7 +140,7 @@ class Student:
     def _save(self, outcome: dict[str, Any]) -> None:
         with sole_builder(self.folder), replacing(self.folder) as folder:
             save_weights(self._network, folder / WEIGHTS)
-            record = {"identity": self.lesson.architecture.identity, "seed": self.lesson.seed, "outcome": outcome}
+            record = {"lesson": self.lesson.key, "outcome": outcome}
             (folder / OUTCOME).write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
 
 
@@ -146,25 +153,43 @@ def judged(network: nn.Module, lesson: Lesson, material: Material, part: Part) -
 
 
 def finished_outcome(lesson: Lesson, folder: Path) -> dict[str, Any] | None:
-    """The outcome of a student that was finished earlier in this folder, by a worker nobody heard; None if none was."""
-    try:
-        record = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise NasError(f"{folder / OUTCOME} cannot be read ({error}); delete the folder to teach it again") from None
-    if (record["identity"], record["seed"]) != (lesson.architecture.identity, lesson.seed):
+    """The outcome of this very lesson, finished earlier in this folder by a worker nobody heard; None if there is none.
+
+    Raises:
+        NasError: If there is a record that cannot be read.
+    """
+    record = _record(folder)
+    if record is None or record["lesson"] != lesson.key:
         return None
     outcome: dict[str, Any] = record["outcome"]
     return outcome
 
 
-def load_student(architecture: Architecture, folder: Path) -> nn.Module:
+def load_student(architecture: Architecture, folder: Path, outcome: dict[str, Any]) -> nn.Module:
     """The trained network (training form, evaluation mode) of a finished student.
 
+    Args:
+        outcome: As its study has it on record.
+
     Raises:
-        WeightsError: If its weights are missing, damaged or of another architecture.
+        NasError: If the folder holds another student, or weights that are missing, damaged or of another architecture.
     """
+    record = _record(folder)
+    if record is None or record["outcome"] != outcome:
+        raise NasError(f"{folder} does not hold the student that the study has on record; it was moved or overwritten")
     network = build(architecture)
     load_weights(network, folder / WEIGHTS)
     return network.eval()
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    path = folder / OUTCOME
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise NasError(f"{path} cannot be read ({error}); delete its folder to teach the student again") from error
+    if not isinstance(record, dict) or not {"lesson", "outcome"} <= record.keys():
+        raise NasError(f"{path} is no record of a student; delete its folder to teach the student again")
+    return record

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from search_spaces.architecture import Architecture, ConvStem, CPMobileBlock, InputShape, Stage
+from search_spaces.errors import NasError
 from search_spaces.forms import Form
 from search_spaces.network import build
 from trainers.recipe import Recipe
@@ -93,7 +94,7 @@ def test_equal_lessons_give_equal_students(lesson: Lesson, tmp_path: Path) -> No
 def test_the_accuracy_on_record_is_that_of_the_deployed_network(lesson: Lesson, tmp_path: Path) -> None:
     """Not of the float network in training form: they differ once weights are coarse enough."""
     outcome = taught(lesson, tmp_path / "student")
-    network, material = load_student(TINY, tmp_path / "student"), lesson.material()
+    network, material = load_student(TINY, tmp_path / "student", outcome), lesson.material()
     again = judged(network, lesson, material, "validation")
     assert (again.accuracy, again.log_loss) == pytest.approx((outcome["accuracy"], outcome["log_loss"]), rel=1e-6)
     as_float = judged(network, replace(lesson, architecture=replace(TINY, precision="fp32")), material, "validation")
@@ -105,8 +106,27 @@ def test_a_finished_student_is_found_again_and_another_ones_is_not(lesson: Lesso
     assert finished_outcome(lesson, folder) is None
     outcome = taught(lesson, folder)
     assert finished_outcome(lesson, folder) == outcome
-    assert finished_outcome(replace(lesson, seed=5), folder) is None
-    assert finished_outcome(replace(lesson, architecture=replace(TINY, precision="fp16")), folder) is None
+    others = {"seed": 5, "architecture": replace(TINY, precision="fp16"), "recipe": replace(lesson.recipe, epochs=4)}
+    others |= {"form": Form.UNFOLDED, "validation_share": 0.3, "features_dir": Path("/other")}
+    for field, value in others.items():
+        assert finished_outcome(replace(lesson, **{field: value}), folder) is None, field
+    moved = replace(lesson, features_dir=Path("/elsewhere") / lesson.features_dir.name)
+    assert finished_outcome(moved, folder) == outcome
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_a_damaged_record_is_told(lesson: Lesson, tmp_path: Path, text: str) -> None:
+    (tmp_path / "outcome.json").write_text(text)
+    with pytest.raises(NasError, match="delete its folder"):
+        finished_outcome(lesson, tmp_path)
+
+
+def test_a_student_of_another_study_in_the_folder_is_not_taken_for_this_one(lesson: Lesson, tmp_path: Path) -> None:
+    outcome = taught(lesson, tmp_path / "student")
+    with pytest.raises(NasError, match="does not hold the student that the study has on record"):
+        load_student(TINY, tmp_path / "student", outcome | {"accuracy": 0.123})
+    with pytest.raises(NasError, match="does not hold the student"):
+        load_student(TINY, tmp_path / "nothing", outcome)
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "foreign"])

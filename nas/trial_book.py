@@ -39,7 +39,7 @@ FAILURES_IN_A_ROW = 5
 """So many students failing one after the other are no accident: the search gives up."""
 
 
-class SearchExhausted(NasError):  # noqa: N818
+class SearchExhausted(NasError):
     """So many proposals were refused, or so many students failed, in a row that the search gave up."""
 
 

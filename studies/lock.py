@@ -15,7 +15,7 @@ from search_spaces.errors import NasError
 from studies.database import StudyError, check_file, connect_args, parse, readable, sqlite_path
 
 
-class StudyBusy(NasError):  # noqa: N818 - a state of the study, not a fault
+class StudyBusy(NasError):
     """Another process drives the study at this moment."""
 
 

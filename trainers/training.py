@@ -26,7 +26,7 @@ from trainers.threads import torch_threads
 GRADIENT_NORM = 5.0  # Never reached in a healthy training; keeps a bad batch from throwing an odd architecture off.
 
 
-class TrainingFailed(NasError):  # noqa: N818
+class TrainingFailed(NasError):
     """A training whose loss is no longer a finite number."""
 
 

@@ -92,7 +92,7 @@ def test_teacher_logits_and_their_share_play_no_part(tmp_path):
 
 
 def test_an_interrupted_teacher_starts_over(tmp_path):
-    class Killed(Exception):  # noqa: N818
+    class Killed(Exception):
         pass
 
     def kill(result):

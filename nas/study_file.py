@@ -4,11 +4,10 @@ import difflib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from search_spaces.budget import Budget
 from search_spaces.designs import design_names
@@ -19,25 +18,11 @@ from trainers.recipe import Recipe
 
 PRESETS = Path(__file__).resolve().parents[1] / "studies" / "presets"
 
-Section = TypeVar("Section")
 SamplerName = Literal["tpe", "random"]
 
 
 class StudyFileError(InputError):
     """A study file that cannot be used: names the file, the line, the field, what stands there and the remedy."""
-
-
-def _known_keys(section: type) -> Callable[[Any], Any]:
-    """Refuses keys that a dataclass section does not have (pydantic passes over them)."""
-    known = {field.name for field in fields(section)}
-
-    def check(value: Any) -> Any:
-        unknown = sorted(set(value) - known) if isinstance(value, Mapping) else []
-        if unknown:
-            raise PydanticCustomError("unknown_key", "unknown key", {"key": str(unknown[0]), "known": sorted(known)})
-        return value
-
-    return check
 
 
 def _one_of(names: Collection[str]) -> Callable[[str], str]:
@@ -47,10 +32,6 @@ def _one_of(names: Collection[str]) -> Callable[[str], str]:
         return name
 
     return check
-
-
-_FrontEnd = Annotated[FrontEnd, BeforeValidator(_known_keys(FrontEnd))]
-_Recipe = Annotated[Recipe, BeforeValidator(_known_keys(Recipe))]
 
 
 class _Model(BaseModel):
@@ -122,11 +103,11 @@ class StudyFile(_Model):
     name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     data: DataSection
-    features: _FrontEnd = FrontEnd()
+    features: FrontEnd = FrontEnd()
     space: Annotated[str, AfterValidator(_one_of(SPACES))] = JointSpace.name
     budget: Budget = Budget()
-    teacher: _Recipe
-    student: _Recipe
+    teacher: Recipe
+    student: Recipe
     search: SearchSection
 
     def to_json(self) -> dict[str, Any]:
@@ -215,9 +196,6 @@ def _validated(data: Any, source: str, lines: Mapping[tuple[str, ...], int]) -> 
 def _told(fault: Any, lines: Mapping[tuple[str, ...], int]) -> str:
     """One fault in words: place, value, remedy."""
     place = tuple(str(part) for part in fault["loc"])
-    if fault["type"] == "unknown_key":
-        place += (fault["ctx"]["key"],)
-        return _where(place, lines) + _unknown(place[-1], fault["ctx"]["known"])
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return _where(place, lines) + _unknown(place[-1], _keys_of(place[:-1]))
     if fault["type"] == "missing":

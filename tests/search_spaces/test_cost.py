@@ -1,19 +1,23 @@
 """The formulas equal the challenge's counter on the built network, in every form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torchinfo
 from draws import random_architectures
 from ptflops import get_model_complexity_info
 
-from search_spaces.architecture import Architecture
+from search_spaces.architecture import Architecture, ConvStem, DSFlexiBlock, InputShape, Stage
 from search_spaces.budget import Budget
 from search_spaces.cost import cost, form_cost, layers, stored_bytes
 from search_spaces.designs import design
 from search_spaces.errors import NasError
 from search_spaces.folding import deployed
 from search_spaces.forms import Form
+from search_spaces.memory import least_peak
 from search_spaces.network import build
+from search_spaces.ops import add
 from search_spaces.parts import part_ops
 
 # Published or measured on the published code: parameters and challenge MACs.
@@ -92,6 +96,41 @@ def test_excess_is_relative_and_only_for_limits_that_are_crossed() -> None:
     counted = cost(design("cp-mobile-2025"), Budget(weight_bytes=100_000, macs=31_000_000, peak_bytes=1_000))
     assert counted.excess == pytest.approx({"weight_bytes": 0.19588, "peak_bytes": 347.16})
     assert not counted.feasible
+
+
+def test_a_cost_that_meets_its_limit_exactly_fits() -> None:
+    deployed_cost = cost(design("sharif")).deployed
+    exact = Budget(deployed_cost.weight_bytes, deployed_cost.macs, deployed_cost.peak_bytes)
+    assert cost(design("sharif"), exact).feasible
+    assert not cost(design("sharif"), replace(exact, macs=exact.macs - 1)).feasible
+
+
+def test_the_peak_of_a_network_is_the_least_over_all_orders_of_all_its_operations() -> None:
+    """Summed from parts it equals the search over the whole graph, with the skip around a stage as one more reader."""
+    kernels = ((1, 1), (3, 3))
+    for skip, first in ((False, 8), (True, 8), (True, 16)):
+        architecture = Architecture(
+            InputShape(16, 8),
+            ConvStem((4, first)),
+            (Stage((DSFlexiBlock(first, kernels),) * 3, skip=skip), Stage((DSFlexiBlock(4, kernels),))),
+            precision="int8",
+        )
+        ops, source, shape = [], "input", (1, 16, 8)
+        stage_input = ""
+        parts = [architecture.stem, *architecture.stages[0].blocks, "skip", *architecture.stages[1].blocks]
+        for number, part in enumerate([*parts, architecture.head]):
+            if part == "skip":
+                if skip:
+                    ops.append(add("skip", (source, stage_input), shape))
+                    source = "skip"
+                continue
+            if number == 1:
+                stage_input = source
+            for op in part_ops(part, shape, Form.FOLDED, 10):
+                named = tuple(source if name == "input" else f"{number}.{name}" for name in op.inputs)
+                ops.append(replace(op, name=f"{number}.{op.name}", inputs=named))
+            source, shape = ops[-1].name, ops[-1].shape
+        assert form_cost(architecture, Form.FOLDED).peak_bytes == least_peak(ops, 16 * 8)
 
 
 def test_feasible_means_that_every_limit_holds() -> None:

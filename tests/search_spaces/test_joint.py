@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from draws import random_architectures
 
-from search_spaces.architecture import DPCPBlock, InputShape, Stage
+from search_spaces.architecture import CPMobileBlock, DPCPBlock, InputShape, Stage
 from search_spaces.designs import design, design_names, name_of
 from search_spaces.joint import JointSpace
 from search_spaces.space import Choice, NotInSpaceError
@@ -63,6 +63,15 @@ def test_what_the_space_does_not_offer_is_said() -> None:
         space.encode(replace(known.at(64, 33), precision="fp32"))
     with pytest.raises(NotInSpaceError, match="6 stages"):
         space.encode(replace(known.at(64, 33), stages=(Stage((DPCPBlock(32, 64), DPCPBlock(32, 64, dilation=2)) * 4),)))
+
+
+def test_a_run_of_equal_blocks_longer_than_a_stage_fills_the_next_one() -> None:
+    known = design("cp-mobile-2025").at(64, 33)
+    long = replace(known, stages=(Stage((CPMobileBlock(32, 64),) * 5),))
+    space = JointSpace(known.input)
+    values = space.encode(long)
+    assert [values[f"stage{k}.depth"] for k in range(1, 4)] == [3, 2, 0]
+    assert space.decode(values).identity == long.identity
 
 
 def test_a_name_is_only_given_to_the_design_itself() -> None:

@@ -1,6 +1,7 @@
 """The study file: what a study is, as a person writes it; YAML in, a frozen and checked value out."""
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -138,8 +139,8 @@ def load_study(source: str, overrides: Mapping[str, Any] | None = None) -> Study
     except (OSError, UnicodeDecodeError) as error:
         raise StudyFileError(f"{source} cannot be read as a study file: {error}") from None
     try:
-        data = yaml.safe_load(text)
-        lines = _lines(yaml.compose(text, Loader=yaml.SafeLoader))
+        data = _yaml(text)
+        lines = _lines(yaml.compose(text, Loader=_Loader))
     except yaml.YAMLError as error:
         raise StudyFileError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
@@ -168,9 +169,26 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not field.strip():
         raise StudyFileError(f"--set {text!r}: expected FIELD=VALUE, for example budget.macs=20000000")
     try:
-        return field.strip(), yaml.safe_load(value)
+        return field.strip(), _yaml(value)
     except yaml.YAMLError:
         raise StudyFileError(f"--set {text!r}: {value!r} is not a value that YAML can read") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, for which 1e-3 and 20e6 are numbers as in YAML 1.2, and not text as in YAML 1.1."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _yaml(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _override(data: dict[str, Any], field: str, value: Any) -> None:

@@ -78,6 +78,12 @@ def test_a_name_that_is_neither_preset_nor_file_is_told_with_the_presets() -> No
         load_study("quik")
 
 
+def test_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
+    study = loaded(tmp_path, STUDY.replace("400000", "4e5").replace("epochs: 1", "epochs: 1, learning_rate: 1e-3"))
+    assert (study.budget.macs, study.teacher.learning_rate) == (400_000, 0.001)
+    assert parse_override("budget.macs=20e6") == ("budget.macs", 20e6)
+
+
 def test_overrides_win_over_the_file(tmp_path: Path) -> None:
     path = str(write_study(tmp_path))
     overrides = dict(parse_override(text) for text in ("budget.macs=20000000", "search.trials=7", "name=other"))

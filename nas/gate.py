@@ -33,10 +33,8 @@ def judge(architecture: Architecture, budget: Budget, taken: Mapping[str, int]) 
     """
     priced = cost(architecture, budget)
     if priced.excess:
-        costs = {"weight_bytes": priced.deployed.weight_bytes, "macs": priced.deployed.macs}
-        costs["peak_bytes"] = priced.deployed.peak_bytes
         told = (
-            f"{name} {costs[name]:,} is {over:.1%} over its limit of {budget.limits[name]:,}"
+            f"{name} {getattr(priced.deployed, name):,} is {over:.1%} over its limit of {budget.limits[name]:,}"
             for name, over in priced.excess.items()
         )
         return Verdict(priced, "over_budget", "; ".join(told))

@@ -159,6 +159,7 @@ class TrialBook:
             self._failures.append(error)
             self._tell_failed(trial, f"it was tried {losses} times: {error}")
             return False
+        del self._taken[trial.user_attrs["proposal"]["identity"]]  # or it would be a repeat of itself
         self._adopted.append(trial)
         return True
 
@@ -190,8 +191,7 @@ class TrialBook:
     def _enter(self, trial: optuna.Trial) -> Candidate | None:
         """Judges a proposal and records the verdict; the candidate if it passes."""
         architecture = self._space.decode(self._drawn(trial))
-        others = {identity: number for identity, number in self._taken.items() if number != trial.number}
-        verdict = judge(architecture, self._budget, others)
+        verdict = judge(architecture, self._budget, self._taken)
         self._record(trial, architecture, verdict)
         if verdict.reason is not None:
             self._study.tell(trial.number, state=TrialState.PRUNED)

@@ -44,6 +44,7 @@ class Bundle:
         scenes: Names in the order of the logits.
         results: Scores, budget and provenance as they were given.
         weight_bytes: Bytes of the parameters in the weights file.
+        files: Bytes of each file.
     """
 
     network: nn.Module
@@ -53,6 +54,7 @@ class Bundle:
     scenes: tuple[str, ...]
     results: dict[str, Any]
     weight_bytes: int
+    files: dict[str, int]
 
 
 def write_bundle(
@@ -144,7 +146,7 @@ def load_bundle(folder: Path) -> Bundle:
     Raises:
         ExportError: Naming the file that is missing, changed or does not fit the others.
     """
-    check_manifest(folder)
+    files = check_manifest(folder)
     described = read_json(folder / "architecture.json")
     features = read_json(folder / "features.json")
     try:
@@ -166,6 +168,7 @@ def load_bundle(folder: Path) -> Bundle:
         scenes=scenes,
         results=read_json(folder / "results.json"),
         weight_bytes=weight_bytes,
+        files=files,
     )
 
 

@@ -11,7 +11,7 @@ import torch
 
 from search_spaces.cost import form_cost
 from trainers.export.bundle import load_bundle
-from trainers.export.manifest import ExportError, check_manifest
+from trainers.export.manifest import ExportError
 
 # Float32 sums in another order differ by about 1e-6 of the largest logit; anything wrong differs by far more than this.
 TOLERANCE = 1e-3
@@ -43,7 +43,6 @@ def verify_bundle(folder: Path) -> BundleReport:
     Raises:
         ExportError: Naming the file that disagrees.
     """
-    files = check_manifest(folder)
     bundle = load_bundle(folder)
     cost = form_cost(bundle.architecture, bundle.form).weight_bytes
     if bundle.weight_bytes != cost:
@@ -55,7 +54,7 @@ def verify_bundle(folder: Path) -> BundleReport:
     with torch.inference_mode():
         logits = bundle.network(torch.from_numpy(examples)[:, None]).numpy()
     return BundleReport(
-        files=files,
+        files=bundle.files,
         weight_bytes=bundle.weight_bytes,
         difference=_agreement(folder / "model.safetensors", logits, expected),
         onnx_difference=_onnx_difference(folder / "model.onnx", examples, expected),

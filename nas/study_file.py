@@ -140,8 +140,8 @@ def load_study(source: str, overrides: Mapping[str, Any] | None = None) -> Study
         raise StudyFileError(f"{source} cannot be read as a study file: {error}") from None
     try:
         data = _yaml(text)
-        lines = _lines(yaml.compose(text, Loader=_Loader))
-    except yaml.YAMLError as error:
+        lines = _lines(yaml.compose(text, Loader=_Loader), (), set())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date like 2026-13-45 is a ValueError
         raise StudyFileError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise StudyFileError(f"{path.name}: expected fields like `name: my-study`, found {type(data).__name__}")
@@ -170,7 +170,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise StudyFileError(f"--set {text!r}: expected FIELD=VALUE, for example budget.macs=20000000")
     try:
         return field.strip(), _yaml(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise StudyFileError(f"--set {text!r}: {value!r} is not a value that YAML can read") from None
 
 
@@ -246,12 +246,13 @@ def _keys_of(place: tuple[str, ...]) -> list[str]:
     return sorted(model.model_fields)
 
 
-def _lines(node: yaml.Node | None, place: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    """The line of every field of a YAML document, from 1."""
+def _lines(node: yaml.Node | None, place: tuple[str, ...], seen: set[int]) -> dict[tuple[str, ...], int]:
+    """The line of every field of a YAML document, from 1; what an alias repeats is looked at once."""
     found: dict[tuple[str, ...], int] = {}
-    if isinstance(node, yaml.MappingNode):
+    if isinstance(node, yaml.MappingNode) and id(node) not in seen:
+        seen.add(id(node))
         for key, value in node.value:
             inner = (*place, str(key.value))
             found[inner] = key.start_mark.line + 1
-            found |= _lines(value, inner)
+            found |= _lines(value, inner, seen)
     return found

@@ -57,6 +57,8 @@ def test_a_study_survives_its_json(tmp_path: Path) -> None:
         ("  synthetic:", "  root: /x\n  synthetic:", "give either root or synthetic, not both"),
         ("name: toy", "name: ../toy", "line 1: name is '../toy'"),
         ("seed: 3", "seed: [3", "toy.yaml is not valid YAML"),
+        ("seed: 3", "seed: 2026-13-45", "toy.yaml is not valid YAML: month must be in 1..12"),
+        ("data:", "data: &data\n  root: *data", "data.root"),
         (STUDY, "- a list", "expected fields like `name: my-study`, found list"),
     ],
 )

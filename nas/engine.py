@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from nas.display import Display
 from nas.trial_book import Candidate, TrialBook
 from search_spaces.errors import NasError
+
+TERMINATED = 128 + signal.SIGTERM
+"""The exit code of a process that ended on SIGTERM."""
 
 OBJECT_STORE_BYTES = 150_000_000
 """Nothing big travels through Ray (workers map the caches), and containers often have a small /dev/shm."""
@@ -18,8 +22,8 @@ def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers:
     """Trains until the study has its number of students, `workers` at a time.
 
     Raises:
-        KeyboardInterrupt: After Ctrl-C or SIGTERM. What was in flight stays RUNNING in the study and is adopted by the
-            next driver.
+        KeyboardInterrupt: After Ctrl-C. What was in flight stays RUNNING in the study; the next driver adopts it.
+        SystemExit: With 143, likewise, after SIGTERM.
         SearchExhausted, NasError: As the trial book raises them.
     """
     if book.wanted == 0:
@@ -39,9 +43,17 @@ def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers:
     from nas.worker import StudentWorker
 
     searcher = BookSearcher(book, job, display)
+    terminated = False
+
+    def on_terminate(signum: int, frame: object) -> None:
+        nonlocal terminated
+        terminated = True
+        signal.raise_signal(signal.SIGINT)  # which Tune knows how to end on
+
     # Tune's own records are of no use to anybody: identity and resume live in the study.
     with tempfile.TemporaryDirectory(prefix="acoustic-nas-") as scratch:
         _start(ray, workers)
+        before = signal.signal(signal.SIGTERM, on_terminate)  # Ray's own handler ends the process with a stack trace
         try:
             for name in ("ray.tune", "ray.air"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -65,9 +77,12 @@ def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers:
         except TuneError as error:
             raise searcher.failure or NasError(f"Ray Tune stopped: {str(error).strip().splitlines()[-1]}") from error
         finally:
+            signal.signal(signal.SIGTERM, before)
             ray.shutdown()
     if searcher.failure is not None:
         raise searcher.failure
+    if terminated:
+        raise SystemExit(TERMINATED)
     if book.wanted or book.in_flight:
         raise KeyboardInterrupt
 

@@ -41,7 +41,7 @@ def search(study_file: StudyFile, places: Places, display: Display) -> None:
 
     Raises:
         InputError: If recordings or study file cannot be used, or the name is taken by another study.
-        KeyboardInterrupt: After Ctrl-C; `resume` carries on.
+        KeyboardInterrupt, SystemExit: After Ctrl-C or SIGTERM; `resume` carries on.
     """
     places.runs.mkdir(parents=True, exist_ok=True)
     with study_lock(places.storage, study_file.name):
@@ -66,7 +66,7 @@ def resume(name: str, places: Places, display: Display, *, changes: dict[str, An
 
     Raises:
         InputError: If there is no such study, or it was made with a search space this release does not have.
-        KeyboardInterrupt: After Ctrl-C; `resume` carries on.
+        KeyboardInterrupt, SystemExit: After Ctrl-C or SIGTERM; `resume` carries on.
     """
     study_names(places.storage)  # says so if there is no database, before the lock makes a file beside it
     with study_lock(places.storage, name):
@@ -136,7 +136,7 @@ def _drive(
             _look_at_the_test_list(course, study)
     except StudyError as error:
         raise NasError(f"{error} What it holds is safe: `nas resume {study_file.name}` carries on.") from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         _report(study_file.name, places)
         log.warning("stopped; `nas resume %s%s` carries on", shlex.quote(study_file.name), places.options)
         raise

@@ -66,7 +66,7 @@ def nas() -> None:
 
 def main() -> None:
     """The console script. Exit codes: 0 done; 1 the work failed; 2 wrong usage or input; 3 done, but something does not
-    fit; 130 stopped by Ctrl-C."""
+    fit; 130 stopped by Ctrl-C; 143 by SIGTERM."""
     debug = "--debug" in sys.argv
     try:
         code = nas.main(standalone_mode=False)

@@ -171,9 +171,9 @@ def test_a_disk_that_is_full_stops_the_search_readably_and_resume_carries_on(tmp
     assert "running" not in desk.states()
 
 
-def test_a_study_stopped_by_ctrl_c_and_kill_nine_loses_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_study_stopped_by_ctrl_c_sigterm_and_kill_nine_loses_and_repeats_nothing(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    process = desk.start("search", "toy.yaml", "--trials", "5", "--set", "student.epochs=6")
+    process = desk.start("search", "toy.yaml", "--trials", "7", "--set", "student.epochs=6")
     desk.wait_for_trained(1, process)
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -182,6 +182,14 @@ def test_a_study_stopped_by_ctrl_c_and_kill_nine_loses_and_repeats_nothing(tmp_p
 
     process = desk.start("resume", "toy")
     desk.wait_for_trained(2, process)
+    os.kill(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "`nas resume toy` carries on" in err
+    assert "Traceback" not in err
+
+    process = desk.start("resume", "toy")
+    desk.wait_for_trained(3, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     interrupted = desk.trials()
@@ -193,7 +201,7 @@ def test_a_study_stopped_by_ctrl_c_and_kill_nine_loses_and_repeats_nothing(tmp_p
     assert "Pareto front" in out
     trials = desk.trials()
     states = trials.set_index("number")["state"]
-    assert (states == "complete").sum() == 5
+    assert (states == "complete").sum() == 7
     assert set(states) <= {"complete", "over_budget", "repeat"}
     # What was in flight was run again; one that was still being proposed met the gate.
     assert "complete" in set(states[in_flight])

@@ -69,8 +69,8 @@ class Display:
         self._students = self._progress.add_task("students", total=wanted, completed=complete, note="")
 
     def started(self, candidate: Candidate) -> None:
-        deployed = candidate.cost.deployed
-        note = f"{deployed.weight_bytes / 1000:,.1f} kB, {deployed.macs / 1e6:,.2f} MMACs"
+        heard, deployed = candidate.architecture.input, candidate.cost.deployed
+        note = f"{heard.mels}x{heard.frames}, {deployed.weight_bytes / 1000:,.1f} kB, {deployed.macs / 1e6:,.2f} MMACs"
         log.debug("trial %d starts: %s", candidate.number, note)
         task = self._progress.add_task(f"  trial {candidate.number}", total=self._epochs, note=note)
         self._tasks[candidate.number] = task

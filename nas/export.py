@@ -6,7 +6,7 @@ from typing import Any
 from nas.places import Places
 from nas.preparation import open_material
 from nas.study_file import study_from_json
-from search_spaces.architecture import Architecture
+from search_spaces.architecture import Architecture, InputShape
 from search_spaces.errors import InputError, NasError
 from search_spaces.forms import Form
 from studies.best import choose
@@ -37,7 +37,8 @@ def export(name: str, which: str, places: Places, output: Path | None) -> dict[s
     number, proposal, outcome = int(str(trial["number"])), _dict(trial["proposal"]), _dict(trial["outcome"])
     architecture = Architecture.from_json(proposal["architecture"])
     deployed = proposal["cost"]["deployed"]
-    material = open_material(study_from_json(head.study_file, name), _features(head, places))
+    study = study_from_json(head.study_file, name)
+    material = open_material(study, _features(head, places, architecture.input))
     folder = (output or places.study(name) / f"export-{number}").absolute()
     scores = {
         "validation": {key: outcome[key] for key in ("accuracy", "log_loss", "clips", "scenes", "devices", "groups")}
@@ -49,7 +50,7 @@ def export(name: str, which: str, places: Places, output: Path | None) -> dict[s
         network=load_student(architecture, places.student(name, number), outcome),
         architecture=architecture,
         form=Form(deployed["form"]),
-        front_end=head.study_file["features"],
+        front_end=study.front_ends[architecture.input].to_json(),
         scenes=material.scenes,
         scores=scores,
         budget=head.budget,
@@ -68,10 +69,13 @@ def export(name: str, which: str, places: Places, output: Path | None) -> dict[s
     }
 
 
-def _features(head: StudyHead, places: Places) -> Path:
-    known = head.provenance.get("features")
+def _features(head: StudyHead, places: Places, shape: InputShape) -> Path:
+    known = head.provenance.get("inputs", {}).get(f"{shape.mels}x{shape.frames}")
     if known is None:
-        raise InputError(f"the study {head.name!r} has no features yet; `nas resume {head.name}` makes them")
+        raise InputError(
+            f"the study {head.name!r} has no features of {shape.mels} x {shape.frames} yet; "
+            f"`nas resume {head.name}` makes them"
+        )
     folder = places.cache / str(known)
     if not folder.is_dir():
         raise NasError(f"the features {folder} are gone; `nas resume {head.name}` makes them again")

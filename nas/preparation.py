@@ -9,9 +9,11 @@ from typing import Any
 from nas.display import Display
 from nas.places import Places
 from nas.study_file import StudyFile
+from search_spaces.architecture import InputShape
 from search_spaces.errors import InputError
 from search_spaces.seeds import derive_seed
 from trainers.features import load_features
+from trainers.front_end import FrontEnd
 from trainers.material import Material
 from trainers.recordings import Recordings, read_recordings
 from trainers.synthetic import make_scenes
@@ -26,10 +28,14 @@ class Prepared:
     """The caches that students learn from.
 
     Attributes:
+        features_dir: Features that the teacher hears.
+        inputs: Features of every input that a student may have, by their shape.
+        logits_dir: What the teacher says of every clip: for all students, whatever their input.
         teacher: Scores of the teacher on the validation clips.
     """
 
     features_dir: Path
+    inputs: dict[InputShape, Path]
     logits_dir: Path
     teacher: dict[str, Any]
 
@@ -65,13 +71,9 @@ def prepare(study: StudyFile, recordings: Recordings, places: Places, display: D
     Raises:
         InputError, NasError: As extracting, teaching and caching do.
     """
-    features_dir = load_features(
-        recordings,
-        study.features,
-        places.cache,
-        workers=study.search.workers,
-        progress=display.stage("features of clips"),
-    )
+    front_ends = dict.fromkeys((study.features, *study.front_ends.values()))
+    folders = {front_end: _features(study, front_end, recordings, places, display) for front_end in front_ends}
+    features_dir = folders[study.features]
     material = open_material(study, features_dir)
     epochs = display.stage("epochs of the teacher")
     teacher_dir = train_teacher(
@@ -91,7 +93,19 @@ def prepare(study: StudyFile, recordings: Recordings, places: Places, display: D
     )
     scores: dict[str, Any] = json.loads((teacher_dir / "scores.json").read_text(encoding="utf-8"))
     log.info("the teacher's accuracy on the validation clips is %.1f%%", 100 * scores["accuracy"])
-    return Prepared(features_dir, logits_dir, scores)
+    inputs = {shape: folders[front_end] for shape, front_end in study.front_ends.items()}
+    return Prepared(features_dir, inputs, logits_dir, scores)
+
+
+def _features(study: StudyFile, front_end: FrontEnd, recordings: Recordings, places: Places, display: Display) -> Path:
+    return load_features(
+        recordings,
+        front_end,
+        places.cache,
+        workers=study.search.workers,
+        quiet=front_end != study.features,
+        progress=display.stage(f"features {front_end.mels} x {front_end.frames} of clips"),
+    )
 
 
 def open_material(study: StudyFile, features_dir: Path) -> Material:

@@ -16,12 +16,13 @@ from nas.places import Places
 from nas.preparation import Prepared, find_recordings, prepare, validation_seed
 from nas.study_file import StudyFile, study_from_json
 from nas.trial_book import Candidate, TrialBook
-from search_spaces.architecture import Architecture, InputShape
+from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError, NasError
 from search_spaces.forms import Form
-from search_spaces.joint import SPACES
 from search_spaces.seeds import derive_seed
 from search_spaces.space import Space
+from search_spaces.spaces import open_space
+from search_spaces.staged import StagedSpace
 from studies.best import choose
 from studies.database import StudyError, parse, readable
 from studies.front import front_of
@@ -81,12 +82,6 @@ def resume(name: str, places: Places, display: Display, *, changes: dict[str, An
         _drive(study_file, study, find_recordings(study_file, places), places, display)
 
 
-def open_space(study_file: StudyFile, classes: int) -> Space:
-    """The search space of a study."""
-    shape = InputShape(study_file.features.mels, study_file.features.frames)
-    return SPACES[study_file.space](shape, classes)
-
-
 @dataclass(frozen=True, slots=True)
 class _Course:
     """What all students of a study share."""
@@ -101,7 +96,7 @@ class _Course:
             form=form,
             recipe=self.study.student,
             seed=derive_seed(self.study.seed, "trial", number),
-            features_dir=self.prepared.features_dir,
+            features_dir=self.prepared.inputs[architecture.input],
             logits_dir=self.prepared.logits_dir,
             validation_share=self.study.data.validation_share,
             validation_seed=validation_seed(self.study),
@@ -118,14 +113,14 @@ def _drive(
     study_file: StudyFile, study: optuna.Study, recordings: Recordings, places: Places, display: Display
 ) -> None:
     _check_recordings(recordings, study)
-    space = open_space(study_file, len(recordings.scenes))
+    space = _space(study_file, len(recordings.scenes))
     _write_head(study_file, study, space)
     try:
         with readable(parse(places.storage)), display.shown():
             course = _Course(study_file, prepare(study_file, recordings, places, display), places)
             study.set_user_attr("provenance", _provenance(recordings, course.prepared))
             book = TrialBook(study, space, study_file.budget, study_file.search, study_file.seed)
-            book.enqueue_known_designs()
+            book.enqueue_known_designs(study_file.features.mels, study_file.features.frames)
             display.searching(
                 complete=book.complete,
                 wanted=study_file.search.trials,
@@ -141,6 +136,12 @@ def _drive(
         log.warning("stopped; `nas resume %s%s` carries on", shlex.quote(study_file.name), places.options)
         raise
     _report(study_file.name, places)
+
+
+def _space(study_file: StudyFile, classes: int) -> StagedSpace:
+    shapes = study_file.front_ends
+    mels, frames = {shape.mels for shape in shapes}, {shape.frames for shape in shapes}
+    return open_space(study_file.space, sorted(mels), sorted(frames), classes)
 
 
 def _report(name: str, places: Places) -> None:
@@ -203,6 +204,7 @@ def _provenance(recordings: Recordings, prepared: Prepared) -> dict[str, Any]:
         **{name: version(name) for name in packages},
         "recordings": recordings.digest,
         "features": prepared.features_dir.name,
+        "inputs": {f"{shape.mels}x{shape.frames}": folder.name for shape, folder in prepared.inputs.items()},
         "teacher_logits": prepared.logits_dir.name,
         "teacher_accuracy": prepared.teacher["accuracy"],
     }

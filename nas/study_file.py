@@ -3,23 +3,34 @@
 import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from search_spaces.architecture import InputShape
 from search_spaces.budget import Budget
 from search_spaces.designs import design_names
 from search_spaces.errors import InputError
-from search_spaces.joint import SPACES, JointSpace
+from search_spaces.spaces import SPACE_NAMES
 from trainers.front_end import FrontEnd
 from trainers.recipe import Recipe
 
 PRESETS = Path(__file__).resolve().parents[1] / "studies" / "presets"
 
-SamplerName = Literal["tpe", "random"]
+SamplerName = Literal["tpe", "random", "feasible"]
 
 
 class StudyFileError(InputError):
@@ -33,6 +44,17 @@ def _one_of(names: Collection[str]) -> Callable[[str], str]:
         return name
 
     return check
+
+
+def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("expected every value once; leave out the repeated one")
+    return tuple(sorted(values))
+
+
+_Offered = Annotated[
+    tuple[Annotated[int, Field(strict=True, ge=1)], ...], Field(min_length=1), AfterValidator(_ascending)
+]
 
 
 class _Model(BaseModel):
@@ -68,11 +90,24 @@ class DataSection(_Model):
         return self
 
 
+class InputsSection(_Model):
+    """The inputs that a student may have: every number of mel bands with every hop.
+
+    Attributes:
+        mels: Numbers of mel bands, ascending; by default that of `features`.
+        hops: Samples from one frame to the next, ascending, each for another number of frames; by default as `mels`.
+    """
+
+    mels: _Offered | None = None
+    hops: _Offered | None = None
+
+
 class SearchSection(_Model):
     """How candidates are found.
 
     Attributes:
-        sampler: "tpe" is Optuna's multivariate TPE, "random" draws uniformly.
+        sampler: "tpe" is Optuna's multivariate TPE; "random" draws every choice uniformly; "feasible" does so too and
+            proposes only what fits the budget.
         trials: Students to be trained in the whole study.
         workers: Students trained at once, one core each.
         known_designs: Proposed first, where they fit the budget.
@@ -94,7 +129,8 @@ class StudyFile(_Model):
     Attributes:
         name: What `nas resume` and the others call it.
         seed: The only source of chance of the study.
-        features: The front end; it decides the shape of the network's input.
+        features: The teacher's front end, and all of a student's but what `inputs` lets the search choose.
+        inputs: What the search may choose of a student's front end; by default nothing.
         space: Search space.
         budget: Limits of the deployed student.
         teacher: Recipe of the teacher, which learns from labels.
@@ -105,15 +141,58 @@ class StudyFile(_Model):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     data: DataSection
     features: FrontEnd = FrontEnd()
-    space: Annotated[str, AfterValidator(_one_of(SPACES))] = JointSpace.name
+    inputs: InputsSection = InputsSection()
+    space: Annotated[str, AfterValidator(_one_of(SPACE_NAMES))] = "joint"
     budget: Budget = Budget()
     teacher: Recipe
     student: Recipe
     search: SearchSection
 
+    @field_validator("features")
+    @classmethod
+    def _of_a_shape(cls, features: FrontEnd) -> FrontEnd:
+        _shape(features)
+        return features
+
+    @field_validator("inputs")
+    @classmethod
+    def _of_different_shapes(cls, inputs: InputsSection, known: ValidationInfo) -> InputsSection:
+        if "features" in known.data:  # else they have a fault of their own
+            _front_ends(known.data["features"], inputs)
+        return inputs
+
+    @property
+    def front_ends(self) -> dict[InputShape, FrontEnd]:
+        """The front end of every input that a student may have, by the shape of its features."""
+        return _front_ends(self.features, self.inputs)
+
     def to_json(self) -> dict[str, Any]:
         """The study as a JSON value that `study_from_json` reads back."""
         return self.model_dump(mode="json")
+
+
+def _front_ends(base: FrontEnd, inputs: InputsSection) -> dict[InputShape, FrontEnd]:
+    found: dict[InputShape, FrontEnd] = {}
+    for mels, hop in product(inputs.mels or (base.mels,), inputs.hops or (base.hop,)):
+        front_end = replace(base, mels=mels, hop=hop)
+        other = found.setdefault(_shape(front_end), front_end)
+        if other != front_end:
+            raise ValueError(
+                f"the hops {other.hop} and {hop} both give {front_end.frames} frames at {base.sample_rate} Hz; "
+                "leave one of them out"
+            )
+    return found
+
+
+def _shape(front_end: FrontEnd) -> InputShape:
+    try:
+        return InputShape(front_end.mels, front_end.frames)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise ValueError(
+            f"mels {front_end.mels} and hop {front_end.hop} give features of {front_end.mels} x {front_end.frames}, "
+            f"too large for a network: {fault['msg'].lower()}"
+        ) from None
 
 
 def preset_names() -> list[str]:
@@ -247,12 +326,18 @@ def _keys_of(place: tuple[str, ...]) -> list[str]:
 
 
 def _lines(node: yaml.Node | None, place: tuple[str, ...], seen: set[int]) -> dict[tuple[str, ...], int]:
-    """The line of every field of a YAML document, from 1; what an alias repeats is looked at once."""
+    """The line of every field and list entry of a YAML document, from 1; what an alias repeats is looked at once."""
     found: dict[tuple[str, ...], int] = {}
     if isinstance(node, yaml.MappingNode) and id(node) not in seen:
         seen.add(id(node))
         for key, value in node.value:
             inner = (*place, str(key.value))
             found[inner] = key.start_mark.line + 1
+            found |= _lines(value, inner, seen)
+    elif isinstance(node, yaml.SequenceNode) and id(node) not in seen:
+        seen.add(id(node))
+        for number, value in enumerate(node.value):
+            inner = (*place, str(number))
+            found[inner] = value.start_mark.line + 1
             found |= _lines(value, inner, seen)
     return found

@@ -23,14 +23,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.gate import Verdict, judge
-from nas.samplers import distributions, make_sampler
+from nas.samplers import Samplers, distributions
 from nas.study_file import SearchSection
 from search_spaces.architecture import Architecture
 from search_spaces.budget import Budget
 from search_spaces.cost import Cost, cost
 from search_spaces.designs import design, name_of
 from search_spaces.errors import NasError
-from search_spaces.space import NotInSpaceError, Space, Value
+from search_spaces.space import NotInSpaceError, Value
+from search_spaces.staged import StagedSpace
 
 log = logging.getLogger("acoustic_nas.trial_book")
 
@@ -60,12 +61,14 @@ class TrialBook:
         seed: Of the study.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, budget: Budget, search: SearchSection, seed: int) -> None:
+    def __init__(
+        self, study: optuna.Study, space: StagedSpace, budget: Budget, search: SearchSection, seed: int
+    ) -> None:
         self._study = study
         self._space = space
         self._budget = budget
         self._search = search
-        self._seed = seed
+        self._samplers = Samplers(search.sampler, seed, space, budget)
         self._distributions = distributions(space)
         self._in_flight: dict[int, optuna.Trial] = {}
         self._taken: dict[str, int] = {}
@@ -89,11 +92,15 @@ class TrialBook:
         """
         return max(len(self._adopted), self._search.trials - self.complete - self.in_flight)
 
-    def enqueue_known_designs(self) -> None:
-        """Puts the known designs that fit space and budget before all other proposals, once in a study's life."""
-        shape = self._space.input
+    def enqueue_known_designs(self, mels: int, frames: int) -> None:
+        """Puts the known designs that fit space and budget before all other proposals, once in a study's life.
+
+        Each at its own input if the space offers that, else at the one of `mels` by `frames`.
+        """
         for name in self._search.known_designs:
-            known = replace(design(name).at(shape.mels, shape.frames), classes=self._space.classes)
+            known = replace(design(name), classes=self._space.classes)
+            if known.input.mels not in self._space.mels or known.input.frames not in self._space.frames:
+                known = known.at(mels, frames)
             try:
                 values = self._space.encode(known)
             except NotInSpaceError as error:
@@ -109,6 +116,7 @@ class TrialBook:
 
         Raises:
             SearchExhausted: After as many refusals in a row as the study's patience, or too many failures in a row.
+            NasError: If the sampler finds nothing to propose.
         """
         if len(self._failures) >= FAILURES_IN_A_ROW:
             raise SearchExhausted(
@@ -166,7 +174,6 @@ class TrialBook:
     def _remember(self, trial: FrozenTrial) -> None:
         """Takes up the record of an earlier driver."""
         if trial.state is TrialState.RUNNING:
-            self._study.sampler = make_sampler(self._search.sampler, self._seed, trial.number)
             self._adopted.append(optuna.Trial(self._study, trial._trial_id))
         elif trial.state is TrialState.COMPLETE or (trial.state is TrialState.FAIL and "proposal" in trial.user_attrs):
             self._taken[trial.user_attrs["proposal"]["identity"]] = trial.number
@@ -180,17 +187,23 @@ class TrialBook:
 
     def _proposals(self) -> Iterator[optuna.Trial]:
         while self._adopted:
-            yield self._adopted.popleft()
+            trial = self._adopted.popleft()
+            self._study.sampler = self._samplers.of(trial.number)  # for choices that were not written yet
+            yield trial
         number = len(self._study.get_trials(deepcopy=False))
         while True:
-            self._study.sampler = make_sampler(self._search.sampler, self._seed, number)
+            self._study.sampler = self._samplers.of(number)
             trial = self._study.ask()
             number = trial.number + 1
             yield trial
 
     def _enter(self, trial: optuna.Trial) -> Candidate | None:
         """Judges a proposal and records the verdict; the candidate if it passes."""
-        architecture = self._space.decode(self._drawn(trial))
+        try:
+            architecture = self._space.decode(self._drawn(trial))
+        except NasError as error:
+            self._tell_failed(trial, str(error))  # or every later driver would adopt it
+            raise
         verdict = judge(architecture, self._budget, self._taken)
         self._record(trial, architecture, verdict)
         if verdict.reason is not None:

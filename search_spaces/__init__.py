@@ -1,5 +1,4 @@
-"""What an architecture is: choices, encoding and identity, exact cost, budget, blocks, and the known designs.
+"""What an architecture is: parts, choices, encoding and identity, exact cost, budget, blocks, and the known designs.
 
-The plain half (architecture, choices, cost, budget, designs) never imports torch; the torch half is `blocks`,
-`network` and `folding`.
+The torch half is `blocks`, `network` and `folding`; everything else never imports torch.
 """

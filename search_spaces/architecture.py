@@ -1,55 +1,43 @@
 """An architecture: one network as a frozen value, validated when built, JSON both ways, with a canonical identity.
 
-Shapes are (channels, mels, frames); strides and kernels are (frequency, time). A width is a number of output
-channels. Nothing here imports torch: `network.build` turns an architecture into a module, `cost.cost` prices it.
+Nothing here imports torch: `network.build` turns an architecture into a module, `cost.cost` prices it. Its parts are in
+`parts.py`.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from itertools import groupby
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from search_spaces.digest import digest
 from search_spaces.errors import InputError
+from search_spaces.parts import (
+    CONFIG,
+    Block,
+    Flag,
+    Head,
+    Precision,
+    ResidualBlock,
+    ResNetStem,
+    StageNorm,
+    Stem,
+)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MOST_BLOCKS = 256
 """Far beyond any network for a microcontroller; keeps a damaged file from filling the memory."""
+
+Side = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
 class ArchitectureError(InputError):
     """An architecture that cannot be: names the place inside the value, what stood there and what was expected."""
 
 
-def _odd(side: int) -> int:
-    if side % 2 == 0:
-        raise ValueError("an odd number of taps, so that the branches of a kernel set share their centre")
-    return side
-
-
-def _kernel_set(kernels: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    if len(set(kernels)) < len(kernels):
-        raise ValueError("kernels that differ from each other")
-    return tuple(sorted(kernels))
-
-
-Width = Annotated[int, Field(strict=True, ge=1, le=4096)]
-Side = Annotated[int, Field(strict=True, ge=1, le=4096)]
-Stride = tuple[Annotated[int, Field(strict=True, ge=1, le=4)], Annotated[int, Field(strict=True, ge=1, le=4)]]
-Dilation = Annotated[int, Field(strict=True, ge=1, le=8)]
-Taps = Annotated[int, Field(strict=True, ge=1, le=15), AfterValidator(_odd)]
-KernelSet = Annotated[tuple[tuple[Taps, Taps], ...], Field(min_length=1, max_length=8), AfterValidator(_kernel_set)]
-Precision = Literal["fp32", "fp16", "int8"]
-Pooling = Literal["average", "learnable"]
-
-_CONFIG = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, slots=True, config=_CONFIG)
+@dataclass(frozen=True, slots=True, config=CONFIG)
 class InputShape:
     """The features of one clip: mel bands by frames."""
 
@@ -57,113 +45,31 @@ class InputShape:
     frames: Side
 
 
-@dataclass(frozen=True, slots=True, config=_CONFIG)
-class ConvStem:
-    """CP-Mobile's stem: twice a 3x3 convolution of stride 2, batch norm, ReLU.
-
-    Attributes:
-        widths: Output channels of the two convolutions.
-    """
-
-    widths: tuple[Width, Width]
-    kind: Literal["conv"] = "conv"
-
-
-@dataclass(frozen=True, slots=True, config=_CONFIG)
-class RepStem:
-    """The Sharif stem: batch norm, RepConv of stride 2, ReLU, batch norm, RepConv of stride 2, ReLU.
-
-    Attributes:
-        widths: Output channels of the two RepConvs.
-        kernels: The parallel kernels of each RepConv; they merge into one for deployment.
-    """
-
-    widths: tuple[Width, Width]
-    kernels: KernelSet
-    kind: Literal["rep"] = "rep"
-
-
-@dataclass(frozen=True, slots=True, config=_CONFIG)
-class CPMobileBlock:
-    """CP-Mobile's inverted residual: expand 1x1, depthwise 3x3, project 1x1, each with batch norm; ReLU.
-
-    The shortcut follows from the shapes: identity where nothing changes, 3x3 average pooling where only the map
-    shrinks, none where the width changes.
-    """
-
-    width: Width
-    expanded: Width
-    stride: Stride = (1, 1)
-    kind: Literal["cp-mobile"] = "cp-mobile"
-
-
-@dataclass(frozen=True, slots=True, config=_CONFIG)
-class DPCPBlock:
-    """DynaCP's block: CP-Mobile's with a pooling branch beside a depthwise convolution that may be dilated; ReLU6.
-
-    The branches are summed, the 3x3 average pooling weighted by one learnable scalar; the residual type (_1, _2
-    or _3) follows from the shapes as in `CPMobileBlock`.
-    """
-
-    width: Width
-    expanded: Width
-    stride: Stride = (1, 1)
-    dilation: Dilation = 1
-    kind: Literal["dpcp"] = "dpcp"
-
-
-@dataclass(frozen=True, slots=True, config=_CONFIG)
-class DSFlexiBlock:
-    """The Sharif student's block: batch norm, 1x1, LeakyReLU, batch norm, depthwise RepConv, LeakyReLU, plus a
-    1x1 convolution of the block's input.
-
-    Attributes:
-        width: Output channels.
-        kernels: Parallel kernels of the depthwise RepConv; they merge into one for deployment.
-        stride: Of the RepConv and of the convolution on the shortcut.
-        spare_norm: Whether the block holds one more batch norm that is never applied, as the published student
-            does. It changes nothing but the parameter count.
-    """
-
-    width: Width
-    kernels: KernelSet
-    stride: Stride = (1, 1)
-    spare_norm: Annotated[bool, Field(strict=True)] = False
-    kind: Literal["dsflexi"] = "dsflexi"
-
-
-Stem = Annotated[ConvStem | RepStem, Field(discriminator="kind")]
-Block = Annotated[CPMobileBlock | DPCPBlock | DSFlexiBlock, Field(discriminator="kind")]
-
-
-@dataclass(frozen=True, slots=True, config=_CONFIG)
+@dataclass(frozen=True, slots=True, config=CONFIG)
 class Stage:
     """Consecutive blocks, with what stands around them.
 
     Attributes:
         blocks: At least one.
         skip: Whether the stage's input is added to its output; needs blocks that keep width and map size.
-        norm: "residual" for residual normalisation after the stage (after the skip), as in the Sharif student.
+        norm: After the stage (after the skip): "residual" is lambda * x + instance norm as in the Sharif student,
+            "residual-scalar" the same with one lambda for all channels, "frequency" the residual normalisation of the
+            literature (Kim et al., 2021), whose statistics are taken for each frequency.
+        concat: Whether the stem's output follows as further channels; needs blocks that keep the map size.
     """
 
     blocks: Annotated[tuple[Block, ...], Field(min_length=1, max_length=MOST_BLOCKS)]
-    skip: Annotated[bool, Field(strict=True)] = False
-    norm: Literal["none", "residual"] = "none"
+    skip: Flag = False
+    norm: StageNorm = "none"
+    concat: Flag = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing around the blocks."""
+        return not self.skip and self.norm == "none" and not self.concat
 
 
-@dataclass(frozen=True, slots=True, config=_CONFIG)
-class Head:
-    """From the last map to one logit per scene.
-
-    Attributes:
-        pooling: "average" is CP-Mobile's head (1x1 convolution, batch norm, average over the map); "learnable" is
-            the Sharif head (attention and average pooling side by side, batch norm, dropout, linear layer).
-    """
-
-    pooling: Pooling = "average"
-
-
-@dataclass(frozen=True, slots=True, config=_CONFIG)
+@dataclass(frozen=True, slots=True, config=CONFIG)
 class Architecture:
     """One network and the precision its weights are deployed in.
 
@@ -181,19 +87,44 @@ class Architecture:
     precision: Precision = "fp16"
 
     def __post_init__(self) -> None:
-        if sum(len(stage.blocks) for stage in self.stages) > MOST_BLOCKS:
-            raise ValueError(f"at most {MOST_BLOCKS} blocks")
-        c_in = self.stem.widths[1]
-        for number, stage in enumerate(self.stages, 1):
-            keeps_shape = all(block.width == c_in and block.stride == (1, 1) for block in stage.blocks)
-            if stage.skip and not keeps_shape:
-                raise ValueError(f"a stage {number} that keeps width {c_in} and stride 1x1, because it has a skip")
-            c_in = stage.blocks[-1].width
+        """Refuses what no field can refuse by itself; each message begins with its place in the architecture."""
+        count = sum(len(stage.blocks) for stage in self.stages)
+        if count > MOST_BLOCKS:
+            raise ValueError(f"stages: expected at most {MOST_BLOCKS} blocks in all, not {count}")
+        c_in, map_kept = self.stem.width, True
+        for s, stage in enumerate(self.stages):
+            if stage.skip and any(block.width != c_in or block.stride != (1, 1) for block in stage.blocks):
+                raise ValueError(f"stages[{s}].skip=True: expected blocks that keep width {c_in} and stride 1x1")
+            map_kept = map_kept and all(block.stride == (1, 1) for block in stage.blocks)
+            if stage.concat and not map_kept:
+                raise ValueError(f"stages[{s}].concat=True: expected stride 1x1 in all blocks since the stem")
+            for b, block in enumerate(stage.blocks):
+                groups = getattr(block, "groups", 1)
+                if c_in % groups or block.width % groups:
+                    raise ValueError(
+                        f"stages[{s}].blocks[{b}].groups={groups}: expected a divisor of the widths {c_in} and "
+                        f"{block.width} around the block"
+                    )
+                c_in = block.width
+            if self.head.every_stage and c_in % 2:
+                raise ValueError(f"stages[{s}].blocks[{b}].width={c_in}: expected an even width for learnable pooling")
+            c_in += self.stem.width if stage.concat else 0
         if self.head.pooling == "learnable" and c_in % 2:
-            raise ValueError(f"an even last width for learnable pooling, not {c_in}")
+            raise ValueError(f"head.pooling='learnable': expected an even number of channels before it, not {c_in}")
+        self._check_map()
+
+    def _check_map(self) -> None:
+        """Refuses a map that CP-ResNet's uncentred parts would round down to nothing; all others round up."""
+        for axis, (name, side) in enumerate((("mels", self.input.mels), ("frames", self.input.frames))):
+            left = (side - 1) // 2 if isinstance(self.stem, ResNetStem) else -(-side // 4)
+            for block in self.blocks:
+                rounds_down = isinstance(block, ResidualBlock) and block.pool
+                left = left // 2 if rounds_down else -(-left // block.stride[axis])
+            if left == 0:
+                raise ValueError(f"input.{name}={side}: expected positions enough for this stem and these pools")
 
     @property
-    def blocks(self) -> Iterator[CPMobileBlock | DPCPBlock | DSFlexiBlock]:
+    def blocks(self) -> Iterator[Block]:
         """All blocks from input to output."""
         return (block for stage in self.stages for block in stage.blocks)
 
@@ -204,17 +135,23 @@ class Architecture:
     def canonical(self) -> "Architecture":
         """The same network written the one way that its identity is taken from.
 
-        Stages without skip and norm only group blocks, so neighbours of that kind are joined. (Kernel sets are
-        kept sorted by their type.)
+        Options without effect have their default, and a stage with nothing around it is joined to the next one, because
+        it only groups blocks. (Kernel sets are kept sorted by their type.)
         """
-        stages: list[Stage] = []
-        for plain, group in groupby(self.stages, key=lambda stage: not stage.skip and stage.norm == "none"):
-            members = list(group)
-            if plain:
-                stages.append(Stage(tuple(block for stage in members for block in stage.blocks)))
-            else:
-                stages.extend(members)
-        return replace(self, stages=tuple(stages))
+        c_in = self.stem.width
+        effective: list[Stage] = []
+        for stage in self.stages:
+            blocks = []
+            for block in stage.blocks:
+                blocks.append(block.canonical(c_in))
+                c_in = block.width
+            c_in += self.stem.width if stage.concat else 0
+            effective.append(replace(stage, blocks=tuple(blocks)))
+        head = self.head.canonical(len(self.stages))
+        if self.head.every_stage:  # which reads what stands before the last stage's concatenation
+            effective[-1] = replace(effective[-1], concat=False)
+        stages = tuple(effective if head.every_stage else _joined(effective))
+        return replace(self, stem=self.stem.canonical(), stages=stages, head=head)
 
     @property
     def identity(self) -> str:
@@ -237,15 +174,31 @@ class Architecture:
             raise ArchitectureError(f"architecture: expected a JSON object, found {type(data).__name__}")
         fields = dict(data)
         version = fields.pop("version", None)
-        if version != FORMAT_VERSION or isinstance(version, bool):
+        if version != FORMAT_VERSION or type(version) is not int:
             raise ArchitectureError(
-                f"architecture: version is {version!r}, expected {FORMAT_VERSION}; "
-                "a later version needs a later release of acoustic-nas"
+                f"architecture.version={_shown(version)}: expected {FORMAT_VERSION}, the format of this release of "
+                "acoustic-nas; other formats belong to other releases"
             )
         try:
             return _adapter().validate_python(fields)
         except ValidationError as error:
             raise ArchitectureError(_first_fault(error)) from None
+
+
+def _joined(stages: list[Stage]) -> list[Stage]:
+    """The fewest stages: one ends only where something follows it, or before a skip."""
+    result: list[Stage] = []
+    waiting: tuple[Block, ...] = ()
+    for stage in stages:
+        if stage.skip and waiting:
+            result.append(Stage(waiting))
+            waiting = ()
+        if stage.is_plain:
+            waiting += stage.blocks
+        else:
+            result.append(replace(stage, blocks=waiting + stage.blocks))
+            waiting = ()
+    return [*result, Stage(waiting)] if waiting else result
 
 
 @cache
@@ -255,8 +208,44 @@ def _adapter() -> TypeAdapter[Architecture]:
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
-    path = "architecture" + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in fault["loc"])
-    message = fault["msg"].removeprefix("Value error, ")
-    value = "" if fault["type"] == "missing" else f"={fault['input']!r:.60}"
-    expected = f"expected {message}" if fault["type"] == "value_error" else message[0].lower() + message[1:]
-    return f"{path}{value}: {expected}"
+    kind, place, value, expected = fault["type"], _without_kinds(fault["loc"]), fault["input"], fault["msg"]
+    if kind == "value_error":
+        expected = expected.removeprefix("Value error, ")
+        if not place:  # the architecture as a whole, which tells the place itself
+            return f"architecture.{expected}"
+        expected = f"expected {expected}"
+    elif kind in ("union_tag_invalid", "union_tag_not_found"):
+        place.append("kind")
+        expected = f"expected one of {fault['ctx']['expected_tags']}" if "invalid" in kind else "field required"
+        value = value.get("kind") if isinstance(value, dict) else value
+    elif kind == "unexpected_keyword_argument":
+        expected = "no such field"
+    told = "" if kind in ("missing", "union_tag_not_found") else f"={_shown(value)}"
+    expected = (expected[0].lower() + expected[1:]).replace("tuple", "list")  # as it is called in the file
+    return f"architecture{''.join(map(_step, place))}{told}: {expected}"
+
+
+def _step(part: int | str) -> str:
+    """One step of a path inside the file."""
+    return f".{part}" if isinstance(part, str) and part.isidentifier() and len(part) <= 40 else f"[{_shown(part)}]"
+
+
+def _shown(value: Any) -> str:
+    """Any value on one line of at most 60 characters."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = "(nested too deeply to show)"
+    except ValueError:  # of an integer with more digits than Python converts
+        text = "(too long to show)"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _without_kinds(place: tuple[int | str, ...]) -> list[int | str]:
+    """A place inside the file: pydantic puts the kind of a stem or block between it and its fields."""
+    told: list[int | str] = []
+    for part, before in zip(place, (None, *place), strict=False):
+        names_kind = isinstance(part, str) and (before == "stem" or (isinstance(before, int) and told[-2] == "blocks"))
+        if not names_kind:
+            told.append(part)
+    return told

@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-from search_spaces.architecture import Architecture, Precision
+from search_spaces.architecture import Architecture
 from search_spaces.budget import Budget
 from search_spaces.forms import Form
+from search_spaces.formulas.ops import Op, Shape
+from search_spaces.formulas.registry import Classifier, Part, PoolAndClassify, StageEnd, StagePooling, part_ops
 from search_spaces.memory import least_peak
-from search_spaces.ops import Op, Shape
-from search_spaces.parts import Part, StageNorm, part_ops
+from search_spaces.parts import Precision
 
 ELEMENT_BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 
@@ -23,7 +24,7 @@ class FormCost:
         form: Which form.
         params: Stored values, as the challenge counts them (running statistics are not parameters).
         weight_bytes: Of the parameters at the architecture's precision; see `stored_bytes`.
-        macs: For one clip, by the challenge's counter (`search_spaces.ops`).
+        macs: For one clip, by the challenge's counter (`search_spaces.formulas.ops`).
         products: Multiplications with weights of convolutions and linear layers only.
         peak_bytes: Activations alive at once at the architecture's precision, over the best execution order.
     """
@@ -87,15 +88,15 @@ def cost(architecture: Architecture, budget: Budget | None = None) -> Cost:
 def form_cost(architecture: Architecture, form: Form) -> FormCost:
     """Cost of one form of an architecture."""
     weights = scales = others = macs = products = peak = 0
-    for _, part, shape, keep_input, held in _walk(architecture, form):
-        sums = _sums(part, shape, form, architecture.classes, keep_input)
+    for step in _walk(architecture):
+        sums = _sums(step.part, step.shape, form, step.keep_input)
         weights += sums.weights
         scales += sums.scales
         others += sums.others
         macs += sums.macs
         products += sums.products
         # Parts are joined by single maps, so the least peak of the network is the largest of its parts' least peaks.
-        peak = max(peak, sums.peak + held)
+        peak = max(peak, sums.peak + step.held)
     return FormCost(
         form=form,
         params=weights + others,
@@ -121,9 +122,9 @@ def stored_bytes(weights: int, scales: int, others: int, precision: Precision) -
 def layers(architecture: Architecture, form: Form) -> list[LayerRow]:
     """Every operation of one form, from input to output."""
     return [
-        LayerRow(f"{path}.{op.name}", op)
-        for path, part, shape, _, _ in _walk(architecture, form)
-        for op in part_ops(part, shape, form, architecture.classes)
+        LayerRow(f"{step.path}.{op.name}", op)
+        for step in _walk(architecture)
+        for op in part_ops(step.part, step.shape, form)
     ]
 
 
@@ -145,12 +146,12 @@ class _Sums:
 
 
 @lru_cache(maxsize=1 << 16)
-def _sums(part: Part, shape: Shape, form: Form, classes: int, keep_input: bool) -> _Sums:
-    ops = part_ops(part, shape, form, classes)
+def _sums(part: Part, shape: Shape, form: Form, keep_input: bool) -> _Sums:
+    ops = part_ops(part, shape, form)
     return _Sums(
         weights=sum(op.weights for op in ops),
         scales=sum(op.scales for op in ops),
-        others=sum(op.others for op in ops),
+        others=sum(op.biases + op.others for op in ops),
         macs=sum(op.macs for op in ops),
         products=sum(op.products for op in ops),
         peak=least_peak(ops, shape[0] * shape[1] * shape[2], keep_input=keep_input),
@@ -158,21 +159,61 @@ def _sums(part: Part, shape: Shape, form: Form, classes: int, keep_input: bool) 
     )
 
 
-def _walk(architecture: Architecture, form: Form) -> Iterator[tuple[str, Part, Shape, bool, int]]:
-    """Path, part, input shape, whether the input must survive the part, and elements a skip holds meanwhile."""
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One part where it stands.
 
-    def output(part: Part) -> Shape:
-        return _sums(part, shape, form, architecture.classes, False).shape
+    Attributes:
+        shape: Of its input.
+        keep_input: Whether its input is still needed afterwards.
+        held: Elements of other maps that are needed afterwards.
+    """
 
-    shape: Shape = (1, architecture.input.mels, architecture.input.frames)
-    yield "stem", architecture.stem, shape, False, 0
-    shape = output(architecture.stem)
+    path: str
+    part: Part
+    shape: Shape
+    keep_input: bool = False
+    held: int = 0
+
+
+def _walk(architecture: Architecture) -> Iterator[_Step]:
+    """The parts of an architecture from input to output; each runs as soon as it can, the pooling of a stage too."""
+
+    def output(step: _Step) -> Shape:
+        return _sums(step.part, step.shape, Form.UNFOLDED, False).shape
+
+    head, classes = architecture.head, architecture.classes
+    step = _Step("stem", architecture.stem, (1, architecture.input.mels, architecture.input.frames))
+    yield step
+    stem = shape = output(step)
+    pooled = 0  # values that a head which pools every stage has gathered
     for s, stage in enumerate(architecture.stages, 1):
-        stage_input = shape[0] * shape[1] * shape[2]
+        # The stem's output waits for the last stage that concatenates it.
+        waits = any(later.concat for later in architecture.stages[s - 1 :])
+        stem_held = _size(stem) if waits and s > 1 else 0
+        stage_input = _size(shape)
         for b, block in enumerate(stage.blocks, 1):
-            keep = stage.skip and b == 1
-            yield f"stage{s}.block{b}", block, shape, keep, stage_input if stage.skip and b > 1 else 0
-            shape = output(block)
-        if stage.norm == "residual":
-            yield f"stage{s}", StageNorm(), shape, False, 0
-    yield "head", architecture.head, shape, False, 0
+            keep = b == 1 and (stage.skip or (waits and s == 1))
+            held = stem_held + pooled + (stage_input if b > 1 and (stage.skip or (waits and s == 1)) else 0)
+            step = _Step(f"stage{s}.block{b}", block, shape, keep, held)
+            yield step
+            shape = output(step)
+        around = (_size(stem) if waits else 0) + pooled
+        if stage.norm != "none":
+            yield _Step(f"stage{s}", StageEnd(stage.norm), shape, held=around)
+        if head.every_stage:
+            last = s == len(architecture.stages)
+            yield _Step(f"stage{s}.pooling", StagePooling(head), shape, keep_input=not last, held=around)
+            pooled += 2 * shape[0]
+        if stage.concat:
+            step = _Step(f"stage{s}", StageEnd("none", concat=stem[0]), shape, held=around)
+            yield step
+            shape = output(step)
+    if head.every_stage:
+        yield _Step("head", Classifier(head, classes), (pooled, 1, 1))
+    else:
+        yield _Step("head", PoolAndClassify(head, classes), shape)
+
+
+def _size(shape: Shape) -> int:
+    return shape[0] * shape[1] * shape[2]

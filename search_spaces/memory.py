@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from search_spaces.ops import Op
+from search_spaces.formulas.ops import Op
 
 
 def least_peak(ops: Sequence[Op], input_size: int, *, keep_input: bool = False) -> int:

@@ -2,24 +2,31 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from search_spaces.architecture import (
-    Architecture,
+from search_spaces.architecture import Architecture, Stage
+from search_spaces.blocks.dpcp import dpcp
+from search_spaces.blocks.dsflexi import DSFlexi, DSFlexiA, DSFlexiM
+from search_spaces.blocks.heads import head_module
+from search_spaces.blocks.inverted_residual import cp_mobile, rep_mobile
+from search_spaces.blocks.normalisation import stage_norm
+from search_spaces.blocks.rep_blocks import rep_conv_block
+from search_spaces.blocks.residual import Residual
+from search_spaces.blocks.stems import conv_stem, rep_stem, resnet_stem
+from search_spaces.parts import (
     Block,
     ConvStem,
     CPMobileBlock,
     DPCPBlock,
+    DSFlexiABlock,
+    DSFlexiBlock,
+    DSFlexiMBlock,
+    RepConvBlock,
+    RepMobileBlock,
     RepStem,
-    Stage,
+    ResidualBlock,
+    ResNetStem,
     Stem,
 )
-from search_spaces.blocks.conv_norm import ConvNorm
-from search_spaces.blocks.dsflexi import DSFlexi
-from search_spaces.blocks.heads import AverageHead, LearnableHead
-from search_spaces.blocks.inverted_residual import cp_mobile, dpcp
-from search_spaces.blocks.normalisation import ResidualNormalization
-from search_spaces.blocks.rep_conv import RepConv2d
 
 
 def build(architecture: Architecture, *, seed: int = 0) -> "Network":
@@ -38,33 +45,41 @@ class Network(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.stem = _stem(architecture.stem)
-        width = architecture.stem.widths[1]
-        stages = []
+        self.stem = stem_module(architecture.stem)
+        width = architecture.stem.width
+        stages, own_widths = [], []
         for stage in architecture.stages:
             stages.append(_Stage(stage, width))
-            width = stage.blocks[-1].width
-        self.stages = nn.Sequential(*stages)
-        learnable = architecture.head.pooling == "learnable"
-        self.head = (LearnableHead if learnable else AverageHead)(width, architecture.classes)
+            own_widths.append(stage.blocks[-1].width)
+            width = own_widths[-1] + (architecture.stem.width if stage.concat else 0)
+        self.stages = nn.ModuleList(stages)
+        self._every_stage = architecture.head.every_stage
+        self.head = head_module(architecture.head, own_widths if self._every_stage else [width], architecture.classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.stages(self.stem(x)))
+        first = y = self.stem(x)
+        outputs = []
+        for stage in self.stages:
+            outputs.append(stage(y))
+            y = torch.cat([outputs[-1], first], 1) if stage.concat else outputs[-1]
+        logits: Tensor = self.head(outputs if self._every_stage else y)
         return logits
 
 
 class _Stage(nn.Module):
-    """Blocks in a row, the skip around them, the normalisation after them."""
+    """Blocks in a row, the skip around them, the normalisation after them. Whether the stem's output follows is noted
+    for the network, which has it."""
 
     def __init__(self, stage: Stage, c_in: int) -> None:
         super().__init__()
         blocks = []
         for block in stage.blocks:
-            blocks.append(_block(block, c_in))
+            blocks.append(block_module(block, c_in))
             c_in = block.width
         self.blocks = nn.Sequential(*blocks)
         self.skip = stage.skip
-        self.norm = ResidualNormalization(c_in) if stage.norm == "residual" else None
+        self.norm = stage_norm(stage.norm, c_in)
+        self.concat = stage.concat
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.blocks(x)
@@ -75,35 +90,33 @@ class _Stage(nn.Module):
         return y
 
 
-class _ConvStem(nn.Module):
-    def __init__(self, stem: ConvStem) -> None:
-        super().__init__()
-        self.conv1 = ConvNorm(1, stem.widths[0], 3, stride=(2, 2))
-        self.conv2 = ConvNorm(stem.widths[0], stem.widths[1], 3, stride=(2, 2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.conv2(F.relu(self.conv1(x))))
-
-
-class _RepStem(nn.Module):
-    def __init__(self, stem: RepStem) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(1)
-        self.conv1 = RepConv2d(1, stem.widths[0], stem.kernels, stride=(2, 2))
-        self.norm2 = nn.BatchNorm2d(stem.widths[0])
-        self.conv2 = RepConv2d(stem.widths[0], stem.widths[1], stem.kernels, stride=(2, 2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.conv2(self.norm2(F.relu(self.conv1(self.norm1(x))))))
+def stem_module(stem: Stem) -> nn.Module:
+    """The stem that a value describes."""
+    match stem:
+        case ConvStem():
+            return conv_stem(stem)
+        case RepStem():
+            return rep_stem(stem)
+        case ResNetStem():
+            return resnet_stem(stem)
 
 
-def _stem(stem: Stem) -> nn.Module:
-    return _ConvStem(stem) if isinstance(stem, ConvStem) else _RepStem(stem)
-
-
-def _block(block: Block, c_in: int) -> nn.Module:
-    if isinstance(block, CPMobileBlock):
-        return cp_mobile(block, c_in)
-    if isinstance(block, DPCPBlock):
-        return dpcp(block, c_in)
-    return DSFlexi(block, c_in)
+def block_module(block: Block, c_in: int) -> nn.Module:
+    """The block that a value describes, after `c_in` channels."""
+    match block:
+        case CPMobileBlock():
+            return cp_mobile(block, c_in)
+        case DPCPBlock():
+            return dpcp(block, c_in)
+        case RepMobileBlock():
+            return rep_mobile(block, c_in)
+        case RepConvBlock():
+            return rep_conv_block(block, c_in)
+        case DSFlexiBlock():
+            return DSFlexi(block, c_in)
+        case DSFlexiABlock():
+            return DSFlexiA(block, c_in)
+        case DSFlexiMBlock():
+            return DSFlexiM(block, c_in)
+        case ResidualBlock():
+            return Residual(block, c_in)

@@ -1,208 +1,418 @@
-"""The operations of each part of a network, in each form: the single description that every cost is summed from.
+"""The parts that an architecture is put together from: stems, blocks and heads, as frozen values.
 
-A part is a stem, a block, a stage's normalisation or a head. It has one input and one output map; its last operation
-gives the output. `network.py` and `blocks/` build the same parts in torch.
+Shapes are (channels, mels, frames); strides and kernels are (frequency, time). A width is a number of output channels.
+What a part costs stands in `formulas/`, its module in `blocks/`, in files of the same names.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Literal, TypeVar
 
-from search_spaces import ops
-from search_spaces.architecture import (
-    ConvStem,
-    CPMobileBlock,
-    DPCPBlock,
-    DSFlexiBlock,
-    Head,
-    KernelSet,
-    RepStem,
-)
-from search_spaces.errors import NasError
-from search_spaces.forms import Form
-from search_spaces.ops import Op, Shape
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class StageNorm:
-    """Residual normalisation after a stage."""
+def _odd(side: int) -> int:
+    if side % 2 == 0:
+        raise ValueError("an odd number of taps, so that the branches of a kernel set share their centre")
+    return side
 
 
-Part = ConvStem | RepStem | CPMobileBlock | DPCPBlock | DSFlexiBlock | StageNorm | Head
+def _kernel_set(kernels: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    if len(set(kernels)) < len(kernels):
+        raise ValueError("kernels that differ from each other")
+    return tuple(sorted(kernels))
 
 
-def part_ops(part: Part, shape: Shape, form: Form, classes: int) -> tuple[Op, ...]:
-    """The operations of a part, in an order in which they can run.
+PartT = TypeVar("PartT")
 
-    Args:
-        part: Stem, block, stage normalisation or head.
-        shape: Of the part's input: channels, mels, frames.
-        classes: Outputs of a head.
 
-    Raises:
-        NasError: If the part is of a kind without formulas: an unknown operation never counts as free.
+def _with(part: PartT, **fields: object) -> PartT:
+    """The part with these fields; itself where it has them, because making one anew checks every field again."""
+    if all(getattr(part, name) == value for name, value in fields.items()):
+        return part
+    changed: PartT = replace(part, **fields)  # type: ignore[type-var]
+    return changed
+
+
+Width = Annotated[int, Field(strict=True, ge=1, le=4096)]
+Stride = tuple[Annotated[int, Field(strict=True, ge=1, le=4)], Annotated[int, Field(strict=True, ge=1, le=4)]]
+Dilation = Annotated[int, Field(strict=True, ge=1, le=8)]
+Taps = Annotated[int, Field(strict=True, ge=1, le=15), AfterValidator(_odd)]
+KernelSet = Annotated[tuple[tuple[Taps, Taps], ...], Field(min_length=1, max_length=8), AfterValidator(_kernel_set)]
+Flag = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+
+Precision = Literal["fp32", "fp16", "int8"]
+Pooling = Literal["average", "max", "attention", "gem", "learnable"]
+BranchNorm = Literal["none", "batch", "spare"]
+BranchPooling = Literal["average", "max", "none"]
+InnerNorm = Literal["batch", "residual", "residual-scalar"]
+StageNorm = Literal["none", "residual", "residual-scalar", "frequency"]
+
+CONFIG = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class RepConv:
+    """RepConv2d: parallel bias-free convolutions in training, one convolution when deployed.
+
+    Attributes:
+        kernels: Odd sizes (frequency, time); kept sorted. They merge into their bounding box.
+        branch_norm: "batch" for a batch norm on each branch; "spare" for one that is stored but never applied, as in
+            two of the Sharif teachers.
+        identity: Whether the input itself is one more branch, where width and map size stay (RepVGG's identity branch).
+        dilation: Of every kernel.
     """
-    try:
-        describe = _DESCRIPTIONS[type(part)]
-    except KeyError:
-        raise NasError(f"no cost formula for {type(part).__name__}: add one to search_spaces/parts.py") from None
-    return tuple(describe(part, shape, form, classes))
+
+    kernels: KernelSet
+    branch_norm: BranchNorm = "none"
+    identity: Flag = False
+    dilation: Dilation = 1
+
+    @property
+    def merged(self) -> tuple[int, int]:
+        """The one kernel that the set merges into: its bounding box."""
+        return max(k[0] for k in self.kernels), max(k[1] for k in self.kernels)
+
+    def has_identity(self, c_in: int, width: int, stride: Stride) -> bool:
+        """Whether there is an identity branch between these shapes."""
+        return self.identity and c_in == width and stride == (1, 1)
+
+    def canonical(self, c_in: int, width: int, stride: Stride) -> "RepConv":
+        """Without what has no effect between these shapes: an identity that does not fit, a dilated single tap."""
+        dilation = 1 if self.merged == (1, 1) else self.dilation
+        return _with(self, identity=self.has_identity(c_in, width, stride), dilation=dilation)
 
 
-def strided(shape: Shape, width: int, stride: tuple[int, int]) -> Shape:
-    """Output of a convolution or pooling with odd kernels, centred padding and any dilation."""
-    return width, -(-shape[1] // stride[0]), -(-shape[2] // stride[1])
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class ConvStem:
+    """CP-Mobile's stem: twice a 3x3 convolution of stride 2, batch norm, ReLU.
+
+    Attributes:
+        widths: Output channels of the two convolutions.
+    """
+
+    widths: tuple[Width, Width]
+    kind: Literal["conv"] = "conv"
+
+    @property
+    def width(self) -> int:
+        """Output channels."""
+        return self.widths[1]
+
+    def canonical(self) -> "ConvStem":
+        """Itself: every choice has an effect."""
+        return self
 
 
-def merged_kernel(kernels: KernelSet) -> tuple[int, int]:
-    """The one kernel that a kernel set merges into: its bounding box."""
-    return max(k[0] for k in kernels), max(k[1] for k in kernels)
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class RepStem:
+    """The Sharif stem: twice a RepConv of stride 2 and ReLU, with normalisations.
+
+    Attributes:
+        widths: Output channels of the two RepConvs.
+        conv: Both RepConvs.
+        input_norm: Whether a batch norm stands before everything.
+        norm: "batch" stands once, between the first ReLU and the second RepConv (student, teacher a); the residual
+            kinds stand after each RepConv, before its ReLU (teachers m1, m2).
+        dropout: In training, after the stem.
+    """
+
+    widths: tuple[Width, Width]
+    conv: RepConv
+    input_norm: Flag = True
+    norm: InnerNorm = "batch"
+    dropout: Share = 0.0
+    kind: Literal["rep"] = "rep"
+
+    @property
+    def width(self) -> int:
+        """Output channels."""
+        return self.widths[1]
+
+    def canonical(self) -> "RepStem":
+        """Without what has no effect."""
+        return _with(self, conv=self.conv.canonical(1, self.width, (2, 2)))
 
 
-def _conv_norm(
-    name: str, source: str, c_in: int, shape: Shape, kernel: tuple[int, int], form: Form, groups: int = 1
-) -> list[Op]:
-    """A bias-free convolution and the batch norm after it, which folding turns into a bias."""
-    if form is Form.FOLDED:
-        return [ops.conv(name, source, c_in, shape, kernel, groups=groups, bias=True)]
-    return [
-        ops.conv(f"{name}.conv", source, c_in, shape, kernel, groups=groups),
-        ops.norm(name, f"{name}.conv", shape),
-    ]
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class ResNetStem:
+    """CP-ResNet's stem: a 5x5 convolution of stride 2 and padding 1 (not centred), batch norm, ReLU."""
+
+    width: Width
+    kind: Literal["resnet"] = "resnet"
+
+    def canonical(self) -> "ResNetStem":
+        """Itself: every choice has an effect."""
+        return self
 
 
-def _rep_conv(
-    name: str, source: str, c_in: int, shape: Shape, kernels: KernelSet, form: Form, groups: int = 1
-) -> list[Op]:
-    """Parallel bias-free convolutions and their sum, which merge into one outside training."""
-    if form is not Form.TRAINING or len(kernels) == 1:
-        return [ops.conv(name, source, c_in, shape, merged_kernel(kernels), groups=groups)]
-    branches = [ops.conv(f"{name}.{h}x{w}", source, c_in, shape, (h, w), groups=groups) for h, w in kernels]
-    result, total = [branches[0]], branches[0].name
-    for number, branch in enumerate(branches[1:], 1):
-        last = number == len(branches) - 1
-        result += [branch, ops.add(name if last else f"{name}.sum{number}", (total, branch.name), shape)]
-        total = result[-1].name
-    return result
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class CPMobileBlock:
+    """CP-Mobile's inverted residual: expand 1x1, depthwise 3x3, project 1x1, each with batch norm; ReLU.
+
+    The shortcut follows from the shapes: identity where nothing changes (kind S), 3x3 average pooling where only the
+    map shrinks (D), none where the width changes (T).
+
+    Attributes:
+        width: Output channels.
+        expanded: Channels of the depthwise convolution.
+        stride: Of the depthwise convolution.
+        grn: Whether global response normalisation stands before the last ReLU, as in 2023.
+        pooled_shortcut: Whether kind D has its shortcut; the Sharif team's teacher has none there.
+    """
+
+    width: Width
+    expanded: Width
+    stride: Stride = (1, 1)
+    grn: Flag = False
+    pooled_shortcut: Flag = True
+    kind: Literal["cp-mobile"] = "cp-mobile"
+
+    def canonical(self, c_in: int) -> "CPMobileBlock":
+        """Without what has no effect after `c_in` channels."""
+        pools = self.width == c_in and self.stride != (1, 1)
+        return _with(self, pooled_shortcut=self.pooled_shortcut or not pools)
 
 
-def _conv_stem(part: ConvStem, shape: Shape, form: Form, classes: int) -> list[Op]:
-    first = strided(shape, part.widths[0], (2, 2))
-    second = strided(first, part.widths[1], (2, 2))
-    return [
-        *_conv_norm("conv1", "input", shape[0], first, (3, 3), form),
-        *_conv_norm("conv2", "conv1", first[0], second, (3, 3), form),
-    ]
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class DPCPBlock:
+    """DynaCP's block: CP-Mobile's with a pooling branch P beside a depthwise convolution D that may be dilated; ReLU6.
+
+    The residual type follows from the shapes as CP-Mobile's kinds: _2 adds the input, _3 its pooled form, _1 nothing.
+    What the report leaves open is an option, with the reading that its counts support best as default.
+
+    Attributes:
+        width: Output channels.
+        expanded: Channels of the branches.
+        stride: Of both branches.
+        dilation: Of D; 1 is the plain depthwise convolution.
+        pooling: 3x3 pooling of P and of the shortcut of type _3; "none" leaves out P (and averages in the shortcut).
+        norm_after: Whether the batch norm stands after the sum of the branches or on D only.
+        mixing: "add" is D + a P, "convex" is (1 - a) D + a P, with one learnable scalar a.
+        mixing_start: The value a is initialised with.
+        pool_conv: A bias-free 1x1 depthwise convolution on P instead of the bias of D; the counts are the same.
+        scalars: "block" has one scalar in every block; "downsampling" has two in each block of type _3, for P and for
+            the pooled shortcut, and none elsewhere.
+        output_relu: Whether ReLU6 stands after the final addition.
+    """
+
+    width: Width
+    expanded: Width
+    stride: Stride = (1, 1)
+    dilation: Dilation = 1
+    pooling: BranchPooling = "average"
+    norm_after: Literal["sum", "depthwise"] = "sum"
+    mixing: Literal["add", "convex"] = "add"
+    mixing_start: Share = 1.0
+    pool_conv: Flag = False
+    scalars: Literal["block", "downsampling"] = "block"
+    output_relu: Flag = True
+    kind: Literal["dpcp"] = "dpcp"
+
+    def is_downsampling(self, c_in: int) -> bool:
+        """Whether the residual type is _3: the width stays, the map shrinks."""
+        return self.width == c_in and self.stride != (1, 1)
+
+    def has_scalar(self, c_in: int) -> bool:
+        """Whether the pooling branch is weighted by a learnable scalar."""
+        return self.pooling != "none" and (self.scalars == "block" or self.is_downsampling(c_in))
+
+    def has_shortcut_scalar(self, c_in: int) -> bool:
+        """Whether the pooled shortcut is weighted by a learnable scalar."""
+        return self.scalars == "downsampling" and self.is_downsampling(c_in)
+
+    def canonical(self, c_in: int) -> "DPCPBlock":
+        """Without what has no effect after `c_in` channels."""
+        block = self
+        if self.pooling == "none":
+            block = _with(block, norm_after="sum", pool_conv=False)
+        if self.pooling == "none" and not self.is_downsampling(c_in):
+            block = _with(block, scalars="block")
+        if not self.has_scalar(c_in):
+            block = _with(block, mixing="add")
+        if not (self.has_scalar(c_in) or self.has_shortcut_scalar(c_in)):
+            block = _with(block, mixing_start=1.0)
+        return block
 
 
-def _rep_stem(part: RepStem, shape: Shape, form: Form, classes: int) -> list[Op]:
-    first = strided(shape, part.widths[0], (2, 2))
-    second = strided(first, part.widths[1], (2, 2))
-    return [
-        ops.norm("norm1", "input", shape),
-        *_rep_conv("conv1", "norm1", shape[0], first, part.kernels, form),
-        ops.norm("norm2", "conv1", first),
-        *_rep_conv("conv2", "norm2", first[0], second, part.kernels, form),
-    ]
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class RepMobileBlock:
+    """An inverted residual as CP-Mobile's, whose depthwise convolution is a RepConv.
+
+    Attributes:
+        width: Output channels.
+        expanded: Channels of the RepConv.
+        conv: The depthwise RepConv; without norms on its branches, one batch norm stands after it.
+        stride: Of the RepConv.
+    """
+
+    width: Width
+    expanded: Width
+    conv: RepConv
+    stride: Stride = (1, 1)
+    kind: Literal["rep-mobile"] = "rep-mobile"
+
+    def canonical(self, c_in: int) -> "RepMobileBlock":
+        """Without what has no effect after `c_in` channels."""
+        return _with(self, conv=self.conv.canonical(self.expanded, self.expanded, self.stride))
 
 
-def _cp_mobile(part: CPMobileBlock, shape: Shape, form: Form, classes: int) -> list[Op]:
-    wide = (part.expanded, *shape[1:])
-    inner = strided(shape, part.expanded, part.stride)
-    outer = strided(shape, part.width, part.stride)
-    return [
-        *_conv_norm("expand", "input", shape[0], wide, (1, 1), form),
-        *_conv_norm("depthwise", "expand", part.expanded, inner, (3, 3), form, groups=part.expanded),
-        *_conv_norm("project", "depthwise", part.expanded, outer, (1, 1), form),
-        *_shortcut(part, shape, outer),
-    ]
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class RepConvBlock:
+    """A full RepConv and ReLU, as RepVGG's block.
+
+    Attributes:
+        width: Output channels.
+        conv: The RepConv; without norms on its branches, one batch norm stands after it.
+        stride: Of the RepConv.
+    """
+
+    width: Width
+    conv: RepConv
+    stride: Stride = (1, 1)
+    kind: Literal["rep-conv"] = "rep-conv"
+
+    def canonical(self, c_in: int) -> "RepConvBlock":
+        """Without what has no effect after `c_in` channels."""
+        return _with(self, conv=self.conv.canonical(c_in, self.width, self.stride))
 
 
-def _dpcp(part: DPCPBlock, shape: Shape, form: Form, classes: int) -> list[Op]:
-    wide = (part.expanded, *shape[1:])
-    inner = strided(shape, part.expanded, part.stride)
-    outer = strided(shape, part.width, part.stride)
-    if form is Form.FOLDED and part.dilation == 1:
-        # Average pooling is a convolution with equal taps: beside an undilated 3x3 it folds away completely.
-        spatial = [ops.conv("spatial", "expand", part.expanded, inner, (3, 3), groups=part.expanded, bias=True)]
-    else:
-        branches = [
-            ops.conv("depthwise", "expand", part.expanded, inner, (3, 3), groups=part.expanded, bias=True),
-            ops.pool("pool", "expand", inner),
-        ]
-        if form is Form.FOLDED:
-            spatial = [
-                *branches,
-                ops.channel_scale("pool_scale", "pool", inner),
-                ops.add("spatial", ("depthwise", "pool_scale"), inner),
-            ]
-        else:
-            spatial = [
-                *branches,
-                ops.add("sum", ("depthwise", "pool"), inner, scalars=1),
-                ops.norm("spatial", "sum", inner),
-            ]
-    return [
-        *_conv_norm("expand", "input", shape[0], wide, (1, 1), form),
-        *spatial,
-        *_conv_norm("project", "spatial", part.expanded, outer, (1, 1), form),
-        *_shortcut(part, shape, outer),
-    ]
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class DSFlexiBlock:
+    """The Sharif student's block: batch norm, 1x1, LeakyReLU, batch norm, depthwise RepConv, LeakyReLU, plus a
+    1x1 convolution of the block's input.
+
+    Attributes:
+        width: Output channels.
+        conv: The depthwise RepConv.
+        stride: Of the RepConv and of the convolution on the shortcut.
+        spare_norm: Whether the block holds one more batch norm that is never applied, as the published student
+            does. It changes nothing but the parameter count.
+    """
+
+    width: Width
+    conv: RepConv
+    stride: Stride = (1, 1)
+    spare_norm: Flag = False
+    kind: Literal["dsflexi"] = "dsflexi"
+
+    def canonical(self, c_in: int) -> "DSFlexiBlock":
+        """Without what has no effect after `c_in` channels."""
+        return _with(self, conv=self.conv.canonical(self.width, self.width, self.stride))
 
 
-def _shortcut(part: CPMobileBlock | DPCPBlock, shape: Shape, outer: Shape) -> list[Op]:
-    """The addition after the projection, where the width stays: of the input, or of its pooled form."""
-    if part.width != shape[0]:
-        return []
-    if part.stride == (1, 1):
-        return [ops.add("add", ("project", "input"), outer)]
-    return [ops.pool("shortcut", "input", outer), ops.add("add", ("project", "shortcut"), outer)]
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class DSFlexiABlock:
+    """The block of the Sharif teacher a: the student's with a bias on the shortcut, and behind the RepConv batch norm,
+    one weight for each channel, LeakyReLU, channel dropout 0.15; after the sum residual normalisation (scalar lambda).
+    """
+
+    width: Width
+    conv: RepConv
+    stride: Stride = (1, 1)
+    kind: Literal["dsflexi-a"] = "dsflexi-a"
+
+    def canonical(self, c_in: int) -> "DSFlexiABlock":
+        """Without what has no effect after `c_in` channels."""
+        return _with(self, conv=self.conv.canonical(self.width, self.width, self.stride))
 
 
-def _dsflexi(part: DSFlexiBlock, shape: Shape, form: Form, classes: int) -> list[Op]:
-    wide = (part.width, *shape[1:])
-    outer = strided(shape, part.width, part.stride)
-    result = [
-        ops.conv("shortcut", "input", shape[0], outer, (1, 1)),
-        ops.norm("norm1", "input", shape),
-        ops.conv("pointwise", "norm1", shape[0], wide, (1, 1)),
-        ops.norm("norm2", "pointwise", wide),
-        *_rep_conv("spatial", "norm2", part.width, outer, part.kernels, form, groups=part.width),
-        ops.add("add", ("spatial", "shortcut"), outer),
-    ]
-    if part.spare_norm:
-        result.append(ops.spare("spare_norm", "add", outer, params=2 * part.width))
-    return result
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class DSFlexiMBlock:
+    """The block of the Sharif teachers m1 and m2: 1x1 to `expanded`, LeakyReLU, norm, depthwise RepConv, LeakyReLU,
+    norm, 1x1, channel dropout 0.1, plus a 1x1 convolution with bias of the input; then residual normalisation.
+
+    A further norm of the input is computed and thrown away, as in the published code; its parameters and MACs count.
+
+    Attributes:
+        width: Output channels.
+        expanded: Channels of the RepConv.
+        conv: The depthwise RepConv.
+        stride: Of the RepConv and of the shortcut.
+        norm: Of the inner norms: "batch" in m1 (where the last one has a scalar lambda), "residual" in m2.
+    """
+
+    width: Width
+    expanded: Width
+    conv: RepConv
+    stride: Stride = (1, 1)
+    norm: Literal["batch", "residual"] = "batch"
+    kind: Literal["dsflexi-m"] = "dsflexi-m"
+
+    def canonical(self, c_in: int) -> "DSFlexiMBlock":
+        """Without what has no effect after `c_in` channels."""
+        return _with(self, conv=self.conv.canonical(self.expanded, self.expanded, self.stride))
 
 
-def _stage_norm(part: StageNorm, shape: Shape, form: Form, classes: int) -> list[Op]:
-    return [ops.residual_norm("norm", "input", shape)]
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class ResidualBlock:
+    """CP-ResNet's block: two convolutions of stride 1 with batch norm, a shortcut (1x1 with batch norm where the width
+    changes), ReLU after the first and after the sum.
+
+    Attributes:
+        width: Output channels.
+        kernels: Side of each of the two square kernels.
+        groups: Of all three convolutions.
+        pool: Whether 2x2 max pooling (stride 2, rounding down) stands before the block.
+    """
+
+    width: Width
+    kernels: tuple[Taps, Taps] = (3, 1)
+    groups: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    pool: Flag = False
+    kind: Literal["residual"] = "residual"
+
+    @property
+    def stride(self) -> Stride:
+        """The shrinking of the map by the pooling before the block."""
+        return (2, 2) if self.pool else (1, 1)
+
+    def canonical(self, c_in: int) -> "ResidualBlock":
+        """Itself: every choice has an effect."""
+        return self
 
 
-def _head(part: Head, shape: Shape, form: Form, classes: int) -> list[Op]:
-    if part.pooling == "average":
-        return [
-            *_conv_norm("classify", "input", shape[0], (classes, *shape[1:]), (1, 1), form),
-            ops.pool("average", "classify", (classes, 1, 1)),
-        ]
-    width, half = shape[0], (shape[0] // 2, *shape[1:])
-    return [
-        ops.residual_norm("attention_norm1", "input", shape),
-        ops.conv("attention_conv", "attention_norm1", width, half, (1, 1)),
-        ops.residual_norm("attention_norm2", "attention_conv", half),
-        ops.conv("attention_score", "attention_norm2", width // 2, shape, (1, 1)),
-        Op("pool", ("input", "attention_score"), (2 * width, 1, 1)),
-        ops.norm("norm", "pool", (2 * width, 1, 1)),
-        ops.linear("classify", "norm", 2 * width, classes),
-    ]
+Stem = Annotated[ConvStem | RepStem | ResNetStem, Field(discriminator="kind")]
+Block = Annotated[
+    CPMobileBlock
+    | DPCPBlock
+    | RepMobileBlock
+    | RepConvBlock
+    | DSFlexiBlock
+    | DSFlexiABlock
+    | DSFlexiMBlock
+    | ResidualBlock,
+    Field(discriminator="kind"),
+]
 
 
-_DESCRIPTIONS: dict[type, Callable[[Any, Shape, Form, int], list[Op]]] = {
-    ConvStem: _conv_stem,
-    RepStem: _rep_stem,
-    CPMobileBlock: _cp_mobile,
-    DPCPBlock: _dpcp,
-    DSFlexiBlock: _dsflexi,
-    StageNorm: _stage_norm,
-    Head: _head,
-}
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class Head:
+    """From the last map to one logit per scene.
+
+    Attributes:
+        pooling: "average" is CP-Mobile's head: 1x1 convolution to the scenes, batch norm, average over the map; "max"
+            takes the largest value instead, "attention" weighs the positions by the softmax of another 1x1 convolution.
+            "gem" is the generalised mean of the features (Radenovic et al., 2018), then a linear layer. "learnable" is
+            the Sharif head: attention and average pooling side by side, batch norm, dropout, linear layer.
+        norm: Inside learnable pooling: residual normalisation (student, m2) or batch norm (a, m1).
+        hidden: Width of one more linear layer with ReLU before the last (learnable pooling only).
+        every_stage: Whether the output of every stage is pooled by itself and all are concatenated, as in the Sharif
+            teacher a (learnable pooling only).
+    """
+
+    pooling: Pooling = "average"
+    norm: Literal["residual", "batch"] = "residual"
+    hidden: Width | None = None
+    every_stage: Flag = False
+
+    def __post_init__(self) -> None:
+        if self.pooling != "learnable" and (self.hidden is not None or self.every_stage):
+            raise ValueError(f"hidden and every_stage only with learnable pooling, not {self.pooling}")
+
+    def canonical(self, stages: int) -> "Head":
+        """Without what has no effect after so many stages."""
+        if self.pooling != "learnable":
+            return Head(self.pooling)
+        return _with(self, every_stage=self.every_stage and stages > 1)

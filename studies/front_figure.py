@@ -12,7 +12,7 @@ from plotly.graph_objs import Figure, Scatter
 
 from studies.figure_style import BLUE, GREY, PURPLE, VERMILION, axis, layout, span
 from studies.front import front_of, pareto_mask
-from studies.words import UNITS, amount, missing, percent, plain
+from studies.words import UNITS, amount, missing, percent, plain, shape
 
 RANKS = ("front", "known design", "trained, beaten", "stopped early", "over budget", "running")
 """Kinds of marks in the order of the key."""
@@ -122,6 +122,8 @@ def _hover(row: Mapping[Any, Any]) -> str:
     lines = [f"<b>trial {row['number']:,}</b>" + ("" if missing(row["design"]) else f" {plain(row['design'])}")]
     if not missing(row["accuracy"]):
         lines.append(f"accuracy {percent(row['accuracy'])}")
+    if heard := shape((row["proposal"] or {}).get("architecture")):
+        lines.append(f"input {plain(heard)}")
     lines += [amount(row[key], key) for key in ("weight_bytes", "macs")]
     if not missing(row["peak_bytes"]):
         lines.append(f"peak {amount(row['peak_bytes'], 'peak_bytes')}")

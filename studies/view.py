@@ -144,9 +144,10 @@ def _captions(status: Mapping[str, Any], front: pd.DataFrame, budget: Mapping[st
 
 def _row(row: Mapping[Any, Any], budget: Mapping[str, float]) -> dict[str, Any]:
     values = member(row)
-    del values["architecture"]
+    architecture = values.pop("architecture") or {}
     headroom = {k: 1 - values[k] / limit for k, limit in budget.items() if values.get(k) is not None and limit}
-    return values | {"headroom": headroom, "groups": _outcome(row).get("groups") or {}}
+    heard = {side: (architecture.get("input") or {}).get(side) for side in ("mels", "frames")}
+    return values | heard | {"headroom": headroom, "groups": _outcome(row).get("groups") or {}}
 
 
 def _details(row: Mapping[Any, Any], head: StudyHead) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How quantities and states are written for people: thousands separators, units, per cent, words."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -37,6 +38,11 @@ def counted(number: int, noun: str) -> str:
 def amount(value: Any, key: str) -> str:
     """A cost with its unit; "unknown" where it is not known."""
     return "unknown" if missing(value) else f"{int(value):,} {UNITS[key]}"
+
+
+def shape(architecture: Mapping[str, Any] | None) -> str:
+    """The input of an architecture's JSON form, mel bands by frames: "256x65"; empty where it is not known."""
+    return "x".join(str(side) for side in ((architecture or {}).get("input") or {}).values())
 
 
 def duration(seconds: float) -> str:

@@ -48,20 +48,33 @@ def read_clip(path: Path, sample_rate: int) -> tuple[np.ndarray, tuple[str, ...]
     notes = []
     if samples.shape[1] > 1:
         notes.append("mixed to mono")
-    mono = samples.mean(axis=1)
-    if len(mono) < rate:
+    if len(samples) < rate:
         notes.append("padded")
     if cut:
         notes.append("cut")
     if rate != sample_rate:
         notes.append("resampled")
-        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
-    second = np.zeros(sample_rate, dtype=np.float32)
-    length = min(len(mono), sample_rate)
-    second[:length] = mono[:length]
+    second = to_second(samples, rate, sample_rate)
     if np.abs(second).max() < _SILENCE:
         notes.append("silent")
     return second, tuple(notes)
+
+
+def to_second(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    """Samples as one second of mono at a rate.
+
+    Args:
+        samples: (frames, channels) float32 at `rate`, in Hz; their channels are averaged.
+        sample_rate: Of the result, in Hz; another rate is resampled (soxr, high quality).
+
+    Returns:
+        (sample_rate,) float32; what lasts longer is cut, what is shorter padded with zeros at its end.
+    """
+    mono = samples.mean(axis=1)
+    if rate != sample_rate:
+        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    mono = mono[:sample_rate]
+    return np.pad(mono, (0, sample_rate - len(mono)))
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int, bool]:

@@ -38,6 +38,7 @@ def load_features(
     cache_root: Path,
     *,
     workers: int,
+    quiet: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """The folder with the features of every clip, extracted now or in an earlier run.
@@ -47,6 +48,7 @@ def load_features(
         front_end: The settings of the features.
         cache_root: Folder of the caches. The key is the digest of the recordings and the front end.
         workers: Threads. Decoding, resampling and the transform all run outside Python's lock.
+        quiet: Say nothing of what had to be changed in the clips: other features of theirs have said it.
         progress: Called from this thread with (clips done, clips in all) after each batch; never on a later run.
 
     Returns:
@@ -62,7 +64,9 @@ def load_features(
     key = {"recordings": recordings.digest, "front_end": front_end.to_json(), "format": FORMAT}
 
     def build(folder: Path) -> None:
-        _extract(recordings, front_end, folder, workers, progress)
+        notes = _extract(recordings, front_end, folder, workers, progress)
+        if not quiet:
+            _say(notes, recordings)
 
     return open_or_build(cache_root, "features", key, build)
 
@@ -81,7 +85,8 @@ def _extract(
     folder: Path,
     workers: int,
     progress: Callable[[int, int], None] | None,
-) -> None:
+) -> Counter[str]:
+    """Writes the features; how many clips had to be changed, by what was done."""
     names: list[str] = recordings.clips["filename"].tolist()
     notes: Counter[str] = Counter()
     faults: list[str] = []
@@ -102,10 +107,14 @@ def _extract(
     if faults:
         raise RecordingsError(recordings.root, faults)
     recordings.clips.to_csv(folder / "index.csv", index=False)
+    return notes
+
+
+def _say(notes: Counter[str], recordings: Recordings) -> None:
     for note, count in sorted(notes.items()):
         level = logging.WARNING if note == "silent" else logging.INFO
         clips = "1 clip was" if count == 1 else f"{count:,} clips were"
-        log.log(level, "%s %s (of %s in %s)", clips, _SAID[note], f"{len(names):,}", recordings.root)
+        log.log(level, "%s %s (of %s in %s)", clips, _SAID[note], f"{len(recordings.clips):,}", recordings.root)
 
 
 def _in_order(root: Path, names: list[str], front_end: FrontEnd, workers: int) -> Iterator[_Batch]:

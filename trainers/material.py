@@ -4,6 +4,7 @@ The big arrays are memory maps: two workers on one machine share their pages, an
 worker the paths and open them there; pickling a map would copy all of it.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class Material:
         logits: (clips, scenes) float16 logits of the teacher for each clip, or none.
         name: What these clips, in these parts, are called in the keys of caches.
         features_name: The same for the features alone.
+        recordings: The same for what was recorded, in the order of the rows, whatever the features.
     """
 
     features: npt.NDArray[np.float16]
@@ -49,6 +51,7 @@ class Material:
     logits: npt.NDArray[np.float16] | None = None
     name: str = "arrays"
     features_name: str = "arrays"
+    recordings: str = "arrays"
 
     def __post_init__(self) -> None:
         if self.features.ndim != 3 or len(self.labels) != len(self.features) or len(self.devices) != len(self.features):
@@ -79,12 +82,19 @@ class Material:
             features_dir: A folder of `trainers.features.load_features`.
             validation_share: Share of the training list's locations kept for validation; see `trainers.validation`.
             validation_seed: Chooses those locations.
-            logits_dir: A folder of `trainers.teacher_logits.teacher_logits` made from the same features.
+            logits_dir: A folder of `trainers.teacher_logits.teacher_logits` of the same recordings. The teacher may
+                have heard other features of them.
 
         Raises:
             MaterialError: If a file is missing, cut short or does not belong to the others.
             InputError: If no validation split can be cut from the training list.
         """
+        recordings = _recordings_of(features_dir)
+        if logits_dir is not None and _recordings_of(logits_dir) != recordings:
+            raise MaterialError(
+                f"the teacher logits in {logits_dir} are of other recordings than the features in {features_dir}; "
+                "make the logits of these"
+            )
         clips = _index(features_dir)
         scenes = tuple(sorted(clips["scene"].unique()))
         features = mapped_array(features_dir / "clips.npy", clips=len(clips), dims=3)
@@ -103,6 +113,7 @@ class Material:
             logits=None if logits_dir is None else mapped_array(logits_dir / "logits.npy", clips=len(clips), dims=2),
             name=digest([features_dir.name, validation_share, validation_seed]),
             features_name=features_dir.name,
+            recordings=recordings,
         )
 
     @property
@@ -137,6 +148,17 @@ def mapped_array(path: Path, *, clips: int, dims: int) -> npt.NDArray[np.float16
             f"for each of the {clips} clips in index.csv; delete its folder and it is made again"
         )
     return array
+
+
+def _recordings_of(folder: Path) -> str:
+    """The digest of the recordings that a cache was made from: of every clip, in the order of the cache's rows."""
+    path = folder / "key.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["recordings"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise MaterialError(
+            f"{path} does not say which recordings it is of ({error!r}); delete its folder and it is made again"
+        ) from error
 
 
 def _index(features_dir: Path) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from search_spaces.architecture import Precision
+from search_spaces.parts import Precision
 
 
 def stored(network: nn.Module, precision: Precision) -> nn.Module:

@@ -16,7 +16,7 @@ from search_spaces.network import build
 from search_spaces.seeds import derive_seed
 from trainers.cache import replacing, sole_builder
 from trainers.evaluation import Scores, logits_of, score
-from trainers.material import Material, Part
+from trainers.material import Material, MaterialError, Part
 from trainers.precision import stored
 from trainers.recipe import Recipe
 from trainers.training import Training
@@ -33,8 +33,9 @@ class Lesson:
     Attributes:
         form: In which the student is deployed, and therefore judged.
         seed: Of the initial weights and of the training.
-        features_dir: A folder of `trainers.features.load_features`.
-        logits_dir: A folder of `trainers.teacher_logits.teacher_logits`, or None to learn from labels alone.
+        features_dir: A folder of `trainers.features.load_features`, of the architecture's input.
+        logits_dir: A folder of `trainers.teacher_logits.teacher_logits` of the same recordings, whatever features the
+            teacher heard, or None to learn from labels alone.
         validation_share: Share of the training list's locations that the student is judged on.
         validation_seed: Chooses those locations; one for a whole study.
     """
@@ -82,13 +83,24 @@ class Lesson:
         return digest([self.to_json() | {"features_dir": None, "logits_dir": None}, caches])
 
     def material(self) -> Material:
-        """The clips of this lesson, opened from their caches."""
-        return Material.open(
+        """The clips of this lesson, opened from their caches.
+
+        Raises:
+            MaterialError: If they are damaged, do not belong together, or are not of the architecture's input.
+        """
+        material = Material.open(
             self.features_dir,
             validation_share=self.validation_share,
             validation_seed=self.validation_seed,
             logits_dir=self.logits_dir,
         )
+        shape = self.architecture.input
+        if (material.mels, material.frames) != (shape.mels, shape.frames):  # the network would take them all the same
+            raise MaterialError(
+                f"the student is for features of {shape.mels} x {shape.frames}, those in {self.features_dir} are "
+                f"{material.mels} x {material.frames}; give those of its own input"
+            )
+        return material
 
 
 class Student:

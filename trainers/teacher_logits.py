@@ -40,8 +40,8 @@ def teacher_logits(
 
     Returns:
         A folder with logits.npy, float16 (clips, scenes) in the row order of the features, of the clips as they are,
-        without augmentation; `Material.open` takes it as `logits_dir`. Its key is the features and the digests of the
-        teachers' files.
+        without augmentation; `Material.open` takes it as `logits_dir`, with any features of the same recordings. Its
+        key is the recordings, the features and the digests of the teachers' files.
 
     Raises:
         TeacherError: If a teacher cannot be read.
@@ -52,6 +52,7 @@ def teacher_logits(
     if not teachers:
         raise InputError("teacher logits need at least one teacher")
     key = {
+        "recordings": material.recordings,
         "features": material.features_name,
         "teachers": sorted(_digest(folder) for folder in teachers),
         "format": FORMAT,

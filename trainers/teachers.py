@@ -7,9 +7,10 @@ from pathlib import Path
 
 from torch import nn
 
-from search_spaces.architecture import Architecture, ConvStem, CPMobileBlock, InputShape, Stage
+from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.errors import NasError
 from search_spaces.network import build
+from search_spaces.parts import ConvStem, CPMobileBlock
 from search_spaces.seeds import derive_seed
 from trainers.cache import open_or_build
 from trainers.evaluation import logits_of, score

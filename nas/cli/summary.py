@@ -9,7 +9,7 @@ from nas.cli.tables import print_front
 from nas.places import Places
 from studies.records import read_study, read_trials
 from studies.summary import members_of, status_of
-from studies.words import STATE_WORDS, duration
+from studies.words import STATE_WORDS, duration, shape
 
 
 def study_summary(name: str, places: Places) -> dict[str, Any]:
@@ -29,8 +29,9 @@ def print_status(summary: dict[str, Any]) -> None:
         click.echo(f"Pruned before training: {refused:,} of {summary['trials']:,} proposals ({reasons})")
     if summary["front_size"]:
         click.echo(
-            f"Front: {summary['front_size']} students, hypervolume {summary['hypervolume']:.3f}, "
-            f"best accuracy {summary['best_accuracy']:.1%} (trial {summary['best_trial']})"
+            f"Front: {summary['front_size']} students, hypervolume {summary['hypervolume']:.3f}, best accuracy "
+            f"{summary['best_accuracy']:.1%} (trial {summary['best_trial']}, "
+            f"input {shape(summary['members'][0]['architecture'])})"
         )
     if summary["elapsed_s"]:
         click.echo(f"Elapsed: {duration(summary['elapsed_s'])}")

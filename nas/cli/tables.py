@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from studies.words import shape
+
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table whose first column is text and whose others are numbers, whole even where nobody sees a terminal."""
@@ -21,10 +23,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def print_front(members: Sequence[Mapping[str, Any]], limits: Mapping[str, int]) -> None:
-    """The Pareto front with the headroom to each limit."""
+    """The Pareto front: the input of each member as mel bands by frames, and the headroom to each limit."""
     rows = [
         [
             f"trial {member['trial']}" + (f" ({member['design']})" if member["design"] else ""),
+            shape(member["architecture"]),
             f"{member['accuracy']:.1%}",
             f"{member['log_loss']:.3f}" if member["log_loss"] is not None else "",
             f"{member['weight_bytes']:,}",
@@ -35,7 +38,17 @@ def print_front(members: Sequence[Mapping[str, Any]], limits: Mapping[str, int])
         ]
         for member in members
     ]
-    columns = ["Pareto front", "accuracy", "log loss", "weight bytes", "headroom", "MACs", "headroom", "peak bytes"]
+    columns = [
+        "Pareto front",
+        "input",
+        "accuracy",
+        "log loss",
+        "weight bytes",
+        "headroom",
+        "MACs",
+        "headroom",
+        "peak bytes",
+    ]
     print_table("", columns, rows)
 
 

@@ -1,11 +1,14 @@
 """From the last map to one logit per scene."""
 
-import torch
+from collections import OrderedDict
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_spaces.blocks.conv_norm import ConvNorm
-from search_spaces.blocks.normalisation import ResidualNormalization
+from search_spaces.blocks.pooling import EveryStagePooling, GeneralisedMean, LearnablePooling, attended
+from search_spaces.parts import Head
 
 
 class AverageHead(nn.Module):
@@ -20,37 +23,66 @@ class AverageHead(nn.Module):
         return logits.mean((2, 3))
 
 
-class LearnableHead(nn.Module):
-    """The Sharif head: learnable pooling, batch norm, dropout, linear layer."""
+class MaxHead(nn.Module):
+    """As CP-Mobile's, with the largest value of the map."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
-        self.pool = LearnablePooling(width)
-        self.norm = nn.BatchNorm1d(2 * width)
-        self.dropout = nn.Dropout(0.2)
-        self.classify = nn.Linear(2 * width, classes)
+        self.classify = ConvNorm(width, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.classify(self.dropout(self.norm(self.pool(x))))
+        logits: Tensor = self.classify(x)
+        return logits.amax((2, 3))
+
+
+class AttentionHead(nn.Module):
+    """As CP-Mobile's, with a weighted mean: the weights are a softmax over the positions of the map, for each scene by
+    itself, of the scores of a second 1x1 convolution."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.classify = ConvNorm(width, classes, 1)
+        self.attend = nn.Conv2d(width, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return attended(self.classify(x), self.attend(x))
+
+
+class LearnableHead(nn.Module):
+    """The Sharif head: learnable pooling of the last map or of every stage's, batch norm, dropout, linear layers."""
+
+    def __init__(self, head: Head, widths: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.pool: nn.Module
+        if head.every_stage:
+            self.pool = EveryStagePooling(widths, head.norm)
+        else:
+            self.pool = LearnablePooling(widths[-1], head.norm)
+        features = 2 * (sum(widths) if head.every_stage else widths[-1])
+        self.norm = nn.BatchNorm1d(features)
+        self.dropout = nn.Dropout(0.2)
+        self.hidden = None if head.hidden is None else nn.Linear(features, head.hidden)
+        self.classify = nn.Linear(features if head.hidden is None else head.hidden, classes)
+
+    def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor:
+        features: Tensor = self.dropout(self.norm(self.pool(x)))
+        if self.hidden is not None:
+            features = F.relu(self.hidden(features))
+        logits: Tensor = self.classify(features)
         return logits
 
 
-class LearnablePooling(nn.Module):
-    """Attention pooling and average pooling side by side: (batch, C, mels, frames) -> (batch, 2C).
+def head_module(head: Head, widths: Sequence[int], classes: int) -> nn.Module:
+    """The head of a network.
 
-    The attention weights are a softmax over the map, for each channel by itself, of scores from two 1x1 convolutions of
-    the normalised input; they weigh the input as it came.
+    Args:
+        widths: Channels of the maps that it reads: of every stage's output if it pools every stage, otherwise of the
+            last map alone.
     """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm1 = ResidualNormalization(width)
-        self.conv = nn.Conv2d(width, width // 2, 1, bias=False)
-        self.norm2 = ResidualNormalization(width // 2)
-        self.score = nn.Conv2d(width // 2, width, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = F.leaky_relu(self.norm2(self.conv(self.norm1(x))), 0.1)
-        attention = self.score(hidden).flatten(2).softmax(2)
-        positions = x.flatten(2)
-        return torch.cat([(attention * positions).sum(2), positions.mean(2)], 1)
+    if head.pooling == "learnable":
+        return LearnableHead(head, widths, classes)
+    width = widths[-1]
+    if head.pooling == "gem":
+        return nn.Sequential(OrderedDict(pool=GeneralisedMean(), classify=nn.Linear(width, classes)))
+    kinds = {"average": AverageHead, "max": MaxHead, "attention": AttentionHead}
+    return kinds[head.pooling](width, classes)

@@ -1,17 +1,17 @@
-"""The inverted residual of CP-Mobile, and DynaCP's spatial part with its pooling branch."""
+"""The inverted residual; CP-Mobile's own, and the one with a RepConv."""
 
-import torch
 from torch import Tensor, nn
 
-from search_spaces.architecture import CPMobileBlock, DPCPBlock
-from search_spaces.blocks.conv_norm import ConvNorm, norm_as_affine, with_weights
-from search_spaces.forms import Form
+from search_spaces.blocks.conv_norm import ConvNorm
+from search_spaces.blocks.normalisation import GlobalResponseNormalization
+from search_spaces.blocks.rep_conv import normed_rep_conv
+from search_spaces.parts import CPMobileBlock, RepMobileBlock
 
 
 class InvertedResidual(nn.Module):
-    """Expand, a spatial part at the expanded width, project, an optional shortcut, activation.
+    """Expand, a spatial part at the expanded width, project, an optional shortcut, an optional GRN, activation.
 
-    `cp_mobile` and `dpcp` make the two kinds.
+    `cp_mobile`, `rep_mobile` and `dpcp.dpcp` make the kinds.
     """
 
     def __init__(
@@ -19,38 +19,56 @@ class InvertedResidual(nn.Module):
         c_in: int,
         width: int,
         expanded: int,
-        stride: tuple[int, int],
         *,
         spatial: nn.Module,
+        shortcut: nn.Module | None,
         activation: nn.Module,
+        grn: bool = False,
+        output_activation: bool = True,
     ) -> None:
         super().__init__()
         self.expand = ConvNorm(c_in, expanded, 1)
         self.spatial = spatial
         self.project = ConvNorm(expanded, width, 1)
-        self.shortcut: nn.Module | None = None
-        if width == c_in:
-            self.shortcut = nn.Identity() if stride == (1, 1) else average_pool(stride)
+        self.shortcut = shortcut
+        self.grn = GlobalResponseNormalization() if grn else None
         self.activation = activation
+        self.output_activation = output_activation
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.project(self.activation(self.spatial(self.activation(self.expand(x)))))
         if self.shortcut is not None:
             y = y + self.shortcut(x)
-        activated: Tensor = self.activation(y)
-        return activated
+        if self.grn is not None:
+            y = self.grn(y)
+        if self.output_activation:
+            y = self.activation(y)
+        return y
 
 
 def cp_mobile(block: CPMobileBlock, c_in: int) -> InvertedResidual:
     """CP-Mobile's block: a depthwise 3x3 with batch norm; ReLU."""
-    depthwise = ConvNorm(block.expanded, block.expanded, 3, stride=block.stride, groups=block.expanded)
-    return InvertedResidual(c_in, block.width, block.expanded, block.stride, spatial=depthwise, activation=nn.ReLU())
+    return InvertedResidual(
+        c_in,
+        block.width,
+        block.expanded,
+        spatial=ConvNorm(block.expanded, block.expanded, 3, stride=block.stride, groups=block.expanded),
+        shortcut=_shortcut(block, c_in, pooled=block.pooled_shortcut),
+        activation=nn.ReLU(),
+        grn=block.grn,
+    )
 
 
-def dpcp(block: DPCPBlock, c_in: int) -> InvertedResidual:
-    """DynaCP's block: a depthwise 3x3 and a pooling branch, summed, with batch norm; ReLU6."""
-    spatial = DepthwiseWithPooling(block.expanded, block.stride, block.dilation)
-    return InvertedResidual(c_in, block.width, block.expanded, block.stride, spatial=spatial, activation=nn.ReLU6())
+def rep_mobile(block: RepMobileBlock, c_in: int) -> InvertedResidual:
+    """CP-Mobile's block with a RepConv."""
+    return InvertedResidual(
+        c_in,
+        block.width,
+        block.expanded,
+        spatial=normed_rep_conv(block.conv, block.expanded, block.expanded, stride=block.stride, groups=block.expanded),
+        shortcut=_shortcut(block, c_in),
+        activation=nn.ReLU(),
+    )
 
 
 def average_pool(stride: tuple[int, int]) -> nn.AvgPool2d:
@@ -58,61 +76,9 @@ def average_pool(stride: tuple[int, int]) -> nn.AvgPool2d:
     return nn.AvgPool2d(3, stride=stride, padding=1)
 
 
-class DepthwiseWithPooling(nn.Module):
-    """Batch norm of D(x) + a * P(x): D a depthwise 3x3 with bias and dilation, P average pooling 3x3, a one scalar.
-
-    The batch norm stands after the sum, and a starts at 1 (DynaCP's report leaves both open).
-    """
-
-    def __init__(self, channels: int, stride: tuple[int, int], dilation: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(
-            channels, channels, 3, stride=stride, padding=dilation, dilation=dilation, groups=channels
-        )
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
-        if self.conv.bias is not None:
-            nn.init.zeros_(self.conv.bias)
-        self.pool = average_pool(stride)
-        self.pool_weight = nn.Parameter(torch.ones(()))
-        self.norm = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        normed: Tensor = self.norm(self.conv(x) + self.pool_weight * self.pool(x))
-        return normed
-
-    def folded(self, form: Form) -> nn.Module:
-        """One depthwise convolution where there is no dilation: pooling is a convolution with nine equal taps."""
-        if form is not Form.FOLDED:
-            return self
-        scale, shift = norm_as_affine(self.norm)
-        per_channel = scale[:, None, None, None]
-        bias = shift if self.conv.bias is None else shift + scale * self.conv.bias
-        if self.conv.dilation == (1, 1):
-            return with_weights(self.conv, per_channel * (self.conv.weight + self.pool_weight / 9), bias)
-        conv = with_weights(self.conv, per_channel * self.conv.weight, bias)
-        return _ConvPlusScaledPooling(conv, self.pool, scale * self.pool_weight)
-
-
-class _ConvPlusScaledPooling(nn.Module):
-    """What remains of `DepthwiseWithPooling` when the dilated taps and the pooled ones do not coincide."""
-
-    def __init__(self, conv: nn.Conv2d, pool: nn.AvgPool2d, scale: Tensor) -> None:
-        super().__init__()
-        self.conv = conv
-        self.pool = pool
-        self.pool_scale = ChannelScale(scale)
-
-    def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = self.conv(x) + self.pool_scale(self.pool(x))
-        return total
-
-
-class ChannelScale(nn.Module):
-    """One learnable factor for each channel."""
-
-    def __init__(self, scale: Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(scale.detach().clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight[:, None, None]
+def _shortcut(block: CPMobileBlock | RepMobileBlock, c_in: int, *, pooled: bool = True) -> nn.Module | None:
+    if block.width != c_in:
+        return None
+    if block.stride == (1, 1):
+        return nn.Identity()
+    return average_pool(block.stride) if pooled else None

@@ -192,9 +192,9 @@
 
   function csv() {
     const limits = Object.keys(view.budget);
-    const head = ["trial", "design", "identity", "accuracy", "log_loss", "weight_bytes", "macs", "peak_bytes",
+    const head = ["trial", "design", "identity", "mels", "frames", "accuracy", "log_loss", "weight_bytes", "macs", "peak_bytes",
       ...limits.map((key) => `headroom_${key}`), ...view.groups.map((group) => `accuracy_${group}`)];
-    const lines = view.front.map((row) => [row.trial, row.design, row.identity, row.accuracy, row.log_loss,
+    const lines = view.front.map((row) => [row.trial, row.design, row.identity, row.mels, row.frames, row.accuracy, row.log_loss,
       row.weight_bytes, row.macs, row.peak_bytes, ...limits.map((key) => row.headroom[key]),
       ...view.groups.map((group) => row.groups[group])]);
     return [head, ...lines].map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
@@ -222,6 +222,7 @@
 
   const columns = [
     { name: "Trial", of: (row) => row.trial, numeric: false },
+    { name: "Input", of: (row) => row.mels && row.mels * row.frames, text: (row) => (row.mels ? `${row.mels}×${row.frames}` : "–") },
     { name: "Accuracy", of: (row) => row.accuracy, show: percent, down: true },
     { name: "Weight bytes", of: (row) => row.weight_bytes, show: count },
     ...("weight_bytes" in view.budget ? [{ name: "Headroom", of: (row) => row.headroom.weight_bytes, show: percent, down: true }] : []),
@@ -236,7 +237,7 @@
     const body = make("tbody");
     const rows = new Map(view.front.map((row) => [row.trial, make("tr", { onclick: () => select(row.trial, false) },
       columns.map((column, i) => i > 0
-        ? make("td", { class: "number" }, column.show(column.of(row)))
+        ? make("td", { class: "number" }, column.text ? column.text(row) : column.show(column.of(row)))
         : make("th", { scope: "row" },
           make("button", { class: "pick", type: "button", onclick: (event) => { event.stopPropagation(); select(row.trial, true); } },
             `trial ${count(row.trial)}`),
@@ -259,7 +260,7 @@
       body.append(...ordered.map((row) => rows.get(row.trial)));
     }
 
-    heads[1].setAttribute("aria-sort", "descending");
+    heads[columns.findIndex((column) => column.name === "Accuracy")].setAttribute("aria-sort", "descending");
     return { rows, element: make("table", { class: "members", "aria-label": "Trials on the front" }, make("thead", {}, make("tr", {}, heads)), body) };
   }
 
@@ -364,7 +365,7 @@
     frontRows = made.rows;
     return section("members", "Trials on the front",
       make("div", { class: "bar" },
-        make("p", { class: "soft grow" }, "Choose a trial to see its architecture, its curve and its devices. Headroom is what is left to the limit."),
+        make("p", { class: "soft grow" }, "Choose a trial to see its architecture, its curve and its devices. Input is mel bands by frames, headroom what is left to the limit."),
         make("button", { class: "action", type: "button", onclick: () => save(fileName("front.csv"), "text/csv", csv()) }, "Download CSV"),
         make("button", { class: "action", type: "button", onclick: () => save(fileName("front.json"), "application/json", JSON.stringify({ members: members() }, null, 1)) }, "Download JSON")),
       make("div", { class: "scroll tall" }, made.element));

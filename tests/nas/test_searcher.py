@@ -15,10 +15,9 @@ from nas.searcher import BookSearcher
 from nas.study_file import SearchSection
 from nas.trial_book import TrialBook
 from nas.worker import Blame
-from search_spaces.architecture import InputShape
 from search_spaces.budget import Budget
 from search_spaces.errors import NasError
-from search_spaces.joint import JointSpace
+from search_spaces.spaces import open_space
 from studies.storage import DIRECTIONS
 
 OUTCOME = {"accuracy": 0.5, "log_loss": 1.0, "seconds": 1.0, "epochs": 1, "curve": []}
@@ -31,7 +30,7 @@ class Bench:
     def __init__(self) -> None:
         self.study = optuna.create_study(directions=DIRECTIONS)
         search = SearchSection(trials=2, sampler="random", known_designs=(), attempts=2)
-        book = TrialBook(self.study, JointSpace(InputShape(64, 33)), Budget(250_000, 8_000_000), search, seed=0)
+        book = TrialBook(self.study, open_space("joint", [64], [33]), Budget(250_000, 8_000_000), search, seed=0)
         display = Display(Console(file=io.StringIO()))
         display.searching(complete=0, wanted=2, epochs=1, best_accuracy=0)
         self.searcher = BookSearcher(book, lambda candidate: {"number": candidate.number}, display)

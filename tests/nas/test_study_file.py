@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from toy_study import STUDY, write_study
 
 from nas.study_file import StudyFile, StudyFileError, load_study, parse_override, preset_names, study_from_json
+from search_spaces.architecture import InputShape
 from search_spaces.budget import Budget
+from search_spaces.designs import design
+from search_spaces.spaces import SPACE_NAMES
 
 
 def loaded(tmp_path: Path, text: str) -> StudyFile:
@@ -23,6 +26,28 @@ def test_the_presets_are_read() -> None:
     assert studies["dcase2025"].budget == Budget(128_000, 30_000_000)
     full = studies["dcase2025"].features
     assert (full.mels, full.frames) == (256, 65)
+    for study in studies.values():
+        assert InputShape(study.features.mels, study.features.frames) in study.front_ends
+    assert {design(name).input for name in ("cp-mobile-2025", "sharif")} <= studies["dcase2025"].front_ends.keys()
+
+
+def test_the_inputs_are_every_number_of_bands_with_every_hop_and_else_those_of_the_features(tmp_path: Path) -> None:
+    study = loaded(tmp_path, STUDY)
+    offered = {(s.mels, s.frames): (f.mels, f.hop, f.sample_rate, f.scale) for s, f in study.front_ends.items()}
+    assert offered == {
+        (8, 17): (8, 500, 8000, 5),
+        (8, 9): (8, 1000, 8000, 5),
+        (16, 17): (16, 500, 8000, 5),
+        (16, 9): (16, 1000, 8000, 5),
+    }
+    mels_only = loaded(tmp_path, STUDY.replace("inputs: {mels: [8, 16], hops: [500, 1000]}", "inputs: {mels: [8]}"))
+    assert {shape: front_end.hop for shape, front_end in mels_only.front_ends.items()} == {InputShape(8, 17): 500}
+    nothing = loaded(tmp_path, STUDY.replace("inputs: {mels: [8, 16], hops: [500, 1000]}\n", ""))
+    assert nothing.front_ends == {InputShape(16, 17): nothing.features}
+
+
+def test_the_order_in_which_inputs_are_written_makes_no_other_study(tmp_path: Path) -> None:
+    assert loaded(tmp_path, STUDY.replace("[8, 16]", "[16, 8]")) == loaded(tmp_path, STUDY)
 
 
 def test_a_study_survives_its_json(tmp_path: Path) -> None:
@@ -36,19 +61,39 @@ def test_a_study_survives_its_json(tmp_path: Path) -> None:
         (
             "budget: {weight_bytes: 128000, macs: 400000}",
             "budget: {macs: -3}",
-            "line 7: budget.macs is -3; input should",
+            "line 8: budget.macs is -3; input should",
         ),
         (
             "budget: {",
             "budget: {kilobytes: 128, ",
-            "line 7: budget.kilobytes is not a field of a study file; known here are",
+            "line 8: budget.kilobytes is not a field of a study file; known here are",
         ),
         ("seed: 3", "sead: 3", "line 2: sead is not a field of a study file; did you mean seed?"),
         ("mels: 16", "mells: 16", "line 6: features.mells is not a field of a study file; did you mean mels?"),
-        ("epochs: 2", "epochs: 0", "line 9: student is {'epochs': 0"),
+        ("epochs: 2", "epochs: 0", "line 10: student is {'epochs': 0"),
         ("window: 512", "window: 5120", "window is 5120, expected at most n_fft (512)"),
-        ("sampler: random", "sampler: magic", "line 10: search.sampler is 'magic'; input should be 'tpe' or 'random'"),
+        (
+            "sampler: random",
+            "sampler: magic",
+            "line 11: search.sampler is 'magic'; input should be 'tpe', 'random' or 'feasible'",
+        ),
         ("search: {", "suche: {", "search is missing; add it"),
+        ("hop: 500", "hop: 1", "mels 16 and hop 1 give features of 16 x 8001, too large for a network"),
+        ("inputs: {mels", "inputs: {mells", "line 7: inputs.mells is not a field of a study file; did you mean mels?"),
+        ("[8, 16]", "[]", "line 7: inputs.mels is []; tuple should have at least 1 item"),
+        ("[8, 16]", "[8, 0]", "line 7: inputs.mels.1 is 0; input should be greater than or equal to 1"),
+        ("[8, 16]", "[8, 16.5]", "line 7: inputs.mels.1 is 16.5; input should be a valid integer"),
+        ("[8, 16]", "[8, 16, 8]", "line 7: inputs.mels is [8, 16, 8]; expected every value once"),
+        ("[8, 16]", "[8, 5000]", "mels 5000 and hop 500 give features of 5000 x 17, too large for a network"),
+        ("[500, 1000]", "[500, -500]", "line 7: inputs.hops.1 is -500; input should be greater"),
+        ("[500, 1000]", "[500,\n  many]", "line 8: inputs.hops.1 is 'many'; input should be a valid integer"),
+        (
+            "[500, 1000]",
+            "[1000, 500, 490]",
+            "line 7: inputs is {'mels': [8, 16], 'hops': [1000, 500, 490]}; the hops 490 and 500 both give 17 frames "
+            "at 8000 Hz; leave one of them out",
+        ),
+        ("budget:", "space: jiont\nbudget:", f"line 8: space is 'jiont'; expected one of {', '.join(SPACE_NAMES)}"),
         (
             "validation_share: 0.4",
             "validation_share: 1.0",
@@ -99,7 +144,9 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    section=st.sampled_from(["name", "seed", "data", "features", "budget", "teacher", "student", "search", "space"]),
+    section=st.sampled_from(
+        ["name", "seed", "data", "features", "inputs", "budget", "teacher", "student", "search", "space"]
+    ),
     junk=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

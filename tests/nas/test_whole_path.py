@@ -7,15 +7,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from toy_study import write_study
 
+from nas.export import export
+from nas.places import Places
 from studies.records import read_trials
 from studies.storage import default_url
-from trainers.export import verify_bundle
+from trainers.audio import read_clip
+from trainers.export import load_bundle, verify_bundle
+from trainers.front_end import FrontEnd, log_mel
 
 NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,34 +86,49 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return Desk(tmp_path_factory.mktemp("desk"))
 
 
+class Said(NamedTuple):
+    out: str
+    err: str
+
+
 @pytest.fixture(scope="module")
-def searched(desk: Desk) -> str:
-    """What the search printed; the other tests look at what it left."""
+def searched(desk: Desk) -> Said:
+    """What the search said; the other tests look at what it left."""
     code, out, err = desk.run("search", "toy.yaml")
     assert code == 0, err
-    return out
+    return Said(out, err)
 
 
-def test_a_search_prints_the_front_the_refusals_and_what_to_type_next(searched: str, desk: Desk) -> None:
-    assert "Pareto front" in searched
-    assert "Pruned before training: " in searched
-    assert "Test list, looked at once: trial " in searched
+def test_a_search_prints_the_front_the_refusals_and_what_to_type_next(searched: Said, desk: Desk) -> None:
+    assert "Pareto front" in searched.out
+    assert "Pruned before training: " in searched.out
+    assert "Test list, looked at once: trial " in searched.out
     for command in ("nas front toy", "nas export toy --trial best", "nas resume toy --trials +10"):
-        assert command in searched
+        assert command in searched.out
 
 
-def test_every_answer_is_one_json_document(searched: str, desk: Desk) -> None:
+def test_features_of_every_input_are_extracted_before_the_first_student_and_told_by_their_shape(searched: Said) -> None:
+    before, _, _ = searched.err.partition("trial ")
+    for shape in ("16 x 17", "16 x 9", "8 x 17", "8 x 9"):
+        assert before.count(f"features {shape} of clips: 450") == 1
+
+
+def test_every_answer_is_one_json_document(searched: Said, desk: Desk) -> None:
     status = desk.answer("status", "toy")
-    assert status["states"]["complete"] == 3
+    assert status["states"]["complete"] == 5
     assert status["states"]["running"] == 0
     members = desk.answer("front", "toy")["members"]
     assert len(members) == status["front_size"] > 0
     wanted = {"trial", "architecture", "accuracy", "weight_bytes", "macs", "peak_bytes"}
     assert all(wanted <= set(member) for member in members)
+    for member in members:
+        shape = member["architecture"]["input"]
+        (line,) = [line for line in searched.out.splitlines() if line.startswith(f"trial {member['trial']} ")]
+        assert f" {shape['mels']}x{shape['frames']} " in line
     assert desk.answer("status")["studies"][0]["name"] == "toy"
 
 
-def test_every_trained_student_was_within_the_budget_and_no_refused_one_was_trained(searched: str, desk: Desk) -> None:
+def test_every_trained_student_was_within_the_budget_and_no_refused_one_was_trained(searched: Said, desk: Desk) -> None:
     trials = desk.trials()
     trained = trials[trials["state"] == "complete"]
     assert (trained["weight_bytes"] <= 128_000).all()
@@ -118,28 +139,50 @@ def test_every_trained_student_was_within_the_budget_and_no_refused_one_was_trai
     assert folders == set(trained["number"])
 
 
-def test_the_report_is_written_and_needs_no_network(searched: str, desk: Desk) -> None:
+def test_the_report_is_written_and_needs_no_network(searched: Said, desk: Desk) -> None:
     page = (desk.folder / "runs" / "toy" / "report.html").read_text(encoding="utf-8")
     assert "Plotly" in page
     assert '<script src="http' not in page
 
 
-def test_the_best_student_is_exported_and_checked(searched: str, desk: Desk) -> None:
+def test_the_best_student_is_exported_and_checked(searched: Said, desk: Desk) -> None:
     bundle = desk.answer("export", "toy", "--trial", "best", "-o", "best")
     assert verify_bundle(desk.folder / "best").weight_bytes == bundle["weight_bytes"]
     priced = desk.answer("cost", "best/architecture.json", "--macs", "400000")
     assert (priced["deployed"]["macs"], priced["feasible"]) == (bundle["macs"], True)
 
 
-def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: str, desk: Desk) -> None:
+def test_students_of_different_inputs_are_exported_with_the_front_end_they_heard(searched: Said, desk: Desk) -> None:
+    """The front end makes the bundle's examples of the recordings."""
+    runs = desk.folder / "runs"
+    trials = desk.trials()
+    trained = trials[trials["state"] == "complete"]
+    of_shape = {
+        (proposal["architecture"]["input"]["mels"], proposal["architecture"]["input"]["frames"]): number
+        for number, proposal in zip(trained["number"], trained["proposal"], strict=True)
+    }
+    assert len(of_shape) >= 2
+    audio = sorted((runs / "cache").glob("scenes-*/audio/*.wav"))
+    waves = torch.from_numpy(np.stack([read_clip(path, 8000)[0] for path in audio]))
+    for (mels, frames), number in list(of_shape.items())[:2]:
+        folder = desk.folder / f"of-{mels}x{frames}"
+        export("toy", str(number), Places(runs, default_url(runs), runs / "cache"), folder)
+        front_end = FrontEnd(**load_bundle(folder).front_end)
+        assert (front_end.mels, front_end.hop) == (mels, {17: 500, 9: 1000}[frames])
+        with np.load(folder / "reference.npz") as reference:
+            distances = np.abs(reference["examples"][:, None] - log_mel(waves, front_end).numpy()[None])
+        assert distances.max(axis=(2, 3)).min(axis=1).max() < 0.01
+
+
+def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: Said, desk: Desk) -> None:
     before = desk.trials()
     code, out, _ = desk.run("search", "toy.yaml")
     assert code == 0
     assert "Pareto front" in out
     assert desk.trials()["number"].tolist() == before["number"].tolist()
-    code, _, err = desk.run("search", "toy.yaml", "--set", "features.mels=32")
+    code, _, err = desk.run("search", "toy.yaml", "--set", "inputs.hops=[500]")
     assert code == 2
-    assert "its features.mels is 16, here it is 32" in err
+    assert "its inputs.hops is [500, 1000], here it is [500]" in err
 
 
 def test_students_that_diverge_fail_with_their_cause_and_end_the_search_readably(tmp_path: Path) -> None:
@@ -167,7 +210,7 @@ def test_a_disk_that_is_full_stops_the_search_readably_and_resume_carries_on(tmp
     assert "failed" not in desk.states()
     (tmp_path / "runs" / "toy" / "students").unlink()
     assert desk.run("resume", "toy")[0] == 0
-    assert desk.states().count("complete") == 3
+    assert desk.states().count("complete") == 5
     assert "running" not in desk.states()
 
 

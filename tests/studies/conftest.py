@@ -39,7 +39,13 @@ class Toy:
         self.study.set_user_attr("provenance", {"optuna": optuna.__version__, "features": "9a8b7c6d5e4f3021"})
 
     def proposal(
-        self, weight_bytes: int, macs: int, *, design: str | None = None, label: str = "rep"
+        self,
+        weight_bytes: int,
+        macs: int,
+        *,
+        design: str | None = None,
+        label: str = "rep",
+        shape: tuple[int, int] = (256, 65),
     ) -> dict[str, Any]:
         blocks = [
             {"kind": label, "width": 16 + 8 * i, "expanded": 32 + 16 * i, "kernels": [[1, 1], [3, 3]], "stride": [1, 2]}
@@ -48,8 +54,8 @@ class Toy:
         cost = {"params": weight_bytes // 2, "weight_bytes": weight_bytes, "macs": macs, "products": macs}
         return {
             "architecture": {
-                "version": 1,
-                "input": {"mels": 256, "frames": 65},
+                "version": 2,
+                "input": {"mels": shape[0], "frames": shape[1]},
                 "stem": {"kind": "conv", "widths": [8, 32]},
                 "stages": [
                     {"blocks": blocks[:2], "skip": True, "norm": "residual"},
@@ -163,7 +169,7 @@ class Toy:
             elif number % 29 == 11:
                 self.fail(weight_bytes, macs, "the worker died three times: signal 9")
             else:
-                self.complete(accuracy, weight_bytes, macs)
+                self.complete(accuracy, weight_bytes, macs, shape=[(256, 65), (128, 64), (64, 33)][number % 3])
         self.propose(40_000, 8_000_000)
         return self
 

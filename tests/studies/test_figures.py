@@ -75,7 +75,8 @@ def test_hovers_have_units_and_thousands_separators(trials: pd.DataFrame, budget
     figure = specification(front_figure(trials, budget, "macs"))
     star = next(trace for trace in figure["data"] if trace["name"] == "known design")
     assert star["hovertext"] == [
-        "<b>trial 0</b> cp-mobile-2025<br>accuracy 57.5%<br>122,296 B<br>29,419,156 MACs<br>peak 348,160 B"
+        "<b>trial 0</b> cp-mobile-2025<br>accuracy 57.5%<br>input 256x65<br>122,296 B<br>29,419,156 MACs"
+        "<br>peak 348,160 B"
     ]
 
 

@@ -71,11 +71,13 @@ def test_a_report_draws_sorts_and_selects(open_report: Callable[..., Any], sixty
     assert page.locator(".js-plotly-plot").count() == 5
     assert page.locator("#front-macs .scatterlayer .point").count() > 40
 
-    trials, accuracies = _column(page, 1), _column(page, 2)
+    trials, inputs, accuracies = (_column(page, index) for index in (1, 2, 3))
     assert accuracies == sorted(accuracies, reverse=True)
     page.get_by_role("button", name="MACs", exact=True).click()
-    macs = [int(text.replace(",", "")) for text in _column(page, 5)]
+    macs = [int(text.replace(",", "")) for text in _column(page, 6)]
     assert macs == sorted(macs) != macs[::-1]
+    page.get_by_role("button", name="Input", exact=True).click()
+    assert list(dict.fromkeys(_column(page, 2))) == ["64\u00d733", "128\u00d764", "256\u00d765"]
     header = page.get_by_role("button", name="Trial", exact=True)
     header.focus()
     page.keyboard.press("Enter")
@@ -89,6 +91,7 @@ def test_a_report_draws_sorts_and_selects(open_report: Callable[..., Any], sixty
     assert page.locator("#trial-title").inner_text().lower() == trials[3]
     assert page.locator("[aria-current=true]").count() == 1
     assert accuracies[3] in page.locator("#trial p").first.inner_text()
+    assert page.locator("#trial").get_by_text(f"input {inputs[3]} (mels by frames)").is_visible()
     assert page.locator("#trial").get_by_text(f"--trial {trials[3].split()[1]} ").is_visible()
     curve = page.evaluate("document.querySelector('#trial .figure').data.map((t) => t.y.length)")
     assert curve == [6, 6]
@@ -105,7 +108,9 @@ def test_the_front_is_downloaded_as_csv_and_json(open_report: Callable[..., Any]
         saved[download.value.suggested_filename] = Path(download.value.path()).read_text(encoding="utf-8")
     members = json.loads(saved["sixty-front.json"])["members"]
     lines = saved["sixty-front.csv"].splitlines()
-    assert lines[0].startswith('"trial","design","identity","accuracy","log_loss","weight_bytes","macs","peak_bytes"')
+    assert lines[0].startswith(
+        '"trial","design","identity","mels","frames","accuracy","log_loss","weight_bytes","macs","peak_bytes"'
+    )
     assert [int(line.split(",")[0]) for line in lines[1:]] == [member["trial"] for member in members]
     assert members[0]["architecture"]["stages"]
 

@@ -12,9 +12,20 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.errors import InputError
+from search_spaces.parts import (
+    CPMobileBlock,
+    DPCPBlock,
+    DSFlexiBlock,
+    Head,
+    RepConv,
+    RepConvBlock,
+    RepMobileBlock,
+    RepStem,
+)
 from studies import report
-from studies.blocks import blocks_of
+from studies.blocks import COLUMNS, blocks_of
 from studies.records import StudyHead, read_study, read_trials
 from studies.report import embedded, report_page, write_report
 from studies.view import read_view, view_of
@@ -98,6 +109,8 @@ def test_the_view_has_what_the_page_shows(sixty: Any) -> None:
     best = view["front"][0]
     assert view["groups"] == ["real", "seen"]
     assert best["headroom"]["macs"] == pytest.approx(1 - best["macs"] / 30_000_000)
+    proposed = sixty.study.trials[best["trial"]].user_attrs["proposal"]["architecture"]["input"]
+    assert {side: best[side] for side in ("mels", "frames")} == proposed
     details = view["details"][str(best["trial"])]
     assert len(details["devices"]) == 6
     assert len(details["scenes"]) == 10
@@ -135,7 +148,7 @@ def test_a_study_without_completed_trials_has_a_view(toy: Any, kind: str) -> Non
 
 
 def test_an_architecture_is_a_table_of_its_blocks(toy: Any) -> None:
-    table = blocks_of(toy.proposal(1000, 1000)["architecture"])
+    table = blocks_of(toy.proposal(1000, 1000, shape=(128, 65))["architecture"])
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
     assert [row["part"] for row in rows] == ["stem", "stage 1, block 1", "stage 1, block 2", "stage 2, block 1", "head"]
     assert (rows[0]["kind"], rows[0]["width"], rows[1]["width"]) == ("conv", "8, 32", "16")
@@ -144,8 +157,52 @@ def test_an_architecture_is_a_table_of_its_blocks(toy: Any) -> None:
         == rows[2]
     )
     assert rows[3]["after the stage"] == ""
+    assert table["facts"][0] == ["input", "128\u00d765 (mels by frames)"]
     assert ["precision", "fp16"] in table["facts"]
     assert blocks_of({})["rows"] == []
+
+
+def test_every_part_is_told_by_what_makes_it_different() -> None:
+    kernels = RepConv(((1, 5), (3, 3)), branch_norm="batch", identity=True, dilation=2)
+    blocks = {
+        RepMobileBlock(16, 32, kernels): "branch norm batch, identity branch",
+        RepConvBlock(16, RepConv(((1, 1), (3, 3)))): "",
+        CPMobileBlock(16, 32, grn=True): "GRN",
+        DPCPBlock(16, 32, dilation=2, pooling="max"): "",
+        DPCPBlock(16, 32, pooling="none", output_relu=False): "no output relu",
+        DSFlexiBlock(16, RepConv(((3, 3),)), spare_norm=True): "spare norm",
+    }
+    stages = (
+        *(Stage((block,), norm="frequency") for block in blocks),
+        Stage((CPMobileBlock(16, 16),), skip=True, norm="residual-scalar", concat=True),
+    )
+    stem = RepStem((8, 16), RepConv(((3, 3),)), input_norm=False, dropout=0.1)
+    head = Head("learnable", norm="batch", hidden=16)
+    table = blocks_of(Architecture(InputShape(64, 33), stem, stages, head).to_json())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert table["columns"] == ["part", *COLUMNS, "options", "after the stage"]
+    first, *middle, last = rows
+    assert [row["options"] for row in middle] == [*blocks.values(), ""]
+    assert (middle[0]["kernels"], middle[0]["dilation"], middle[1]["kernels"]) == (
+        "1\u00d75 + 3\u00d73",
+        "2",
+        "1\u00d71 + 3\u00d73",
+    )
+    assert [row["pooling"] for row in middle] == ["", "", "", "max", "none", "", ""]
+    assert [row["after the stage"] for row in middle] == ["frequency norm"] * len(blocks) + [
+        "skip, residual-scalar norm, concat"
+    ]
+    assert first["options"] == "no input norm, dropout 0.1"
+    assert (last["pooling"], last["options"]) == ("learnable", "norm batch, hidden 16")
+
+
+def test_an_option_without_effect_is_not_told() -> None:
+    identity = RepConv(((3, 3),), identity=True)
+    blocks = (RepConvBlock(16, identity), RepConvBlock(16, identity), RepConvBlock(16, identity, stride=(1, 2)))
+    stages = (Stage(blocks[:1], norm="frequency"), Stage(blocks[1:]))
+    table = blocks_of(Architecture(InputShape(64, 33), RepStem((4, 8), identity), stages).to_json())
+    told = [row[table["columns"].index("options")] for row in table["rows"]]
+    assert told == ["", "", "identity branch", "", ""]
 
 
 def test_a_thousand_trials_make_a_report_of_five_megabytes_in_a_moment(sixty: Any, tmp_path: Path) -> None:

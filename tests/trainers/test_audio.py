@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from trainers.audio import AudioError, read_clip
+from trainers.audio import AudioError, read_clip, to_second
 
 RATE = 16_000
 
@@ -56,6 +56,15 @@ def test_another_rate_gives_the_same_tone(tmp_path: Path, rate: int) -> None:
 def test_resampling_lets_nothing_above_the_new_band_through(tmp_path: Path) -> None:
     samples, _ = read_clip(saved(tmp_path / "a.wav", tone(rate=44_100, pitch=12_000), 44_100), RATE)
     assert np.abs(samples[RATE // 10 : -RATE // 10]).max() < 1e-3
+
+
+@pytest.mark.parametrize("rate", [RATE, 2 * RATE])
+def test_of_more_than_a_second_the_first_is_kept(rate: int) -> None:
+    samples = np.concatenate([tone(rate=rate), np.zeros(rate // 2)]).astype(np.float32)[:, None]
+    second = to_second(samples, rate, RATE)
+    assert second.shape == (RATE,)
+    middle = slice(RATE // 10, -RATE // 10)
+    np.testing.assert_allclose(second[middle], tone()[middle], atol=2e-3)
 
 
 def test_a_short_file_is_padded_and_a_long_one_cut(tmp_path: Path) -> None:

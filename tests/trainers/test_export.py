@@ -13,21 +13,27 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from search_spaces.architecture import (
-    Architecture,
-    ConvStem,
-    CPMobileBlock,
-    DPCPBlock,
-    DSFlexiBlock,
-    Head,
-    InputShape,
-    Stage,
-)
+from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.cost import form_cost
-from search_spaces.designs import design
+from search_spaces.designs import design, design_names
 from search_spaces.folding import deployed
 from search_spaces.forms import Form
 from search_spaces.network import build
+from search_spaces.parts import (
+    ConvStem,
+    CPMobileBlock,
+    DPCPBlock,
+    DSFlexiABlock,
+    DSFlexiBlock,
+    DSFlexiMBlock,
+    Head,
+    RepConv,
+    RepConvBlock,
+    RepMobileBlock,
+    RepStem,
+    ResidualBlock,
+    ResNetStem,
+)
 from trainers.export import ExportError, load_bundle, verify_bundle, write_bundle
 from trainers.export.manifest import write_manifest
 from trainers.export.weights import read_weights, write_weights
@@ -57,6 +63,61 @@ FILES = {
 }
 
 
+KERNELS = RepConv(((1, 1), (3, 3)))
+WITH_IDENTITY = RepConv(((1, 5), (3, 1), (3, 3)), branch_norm="batch", identity=True)
+
+# Together every kind of part and every option that decides what is stored; what decides only the maps is beside them.
+STUDENTS = {
+    "rep blocks": Architecture(
+        input=InputShape(16, 12),
+        stem=RepStem((4, 8), KERNELS, norm="residual"),
+        stages=(
+            Stage((RepMobileBlock(8, 16, WITH_IDENTITY), RepMobileBlock(12, 16, KERNELS, stride=(2, 1)))),
+            Stage((RepConvBlock(12, WITH_IDENTITY), RepConvBlock(12, replace(KERNELS, dilation=2)))),
+        ),
+        head=Head("gem"),
+        classes=3,
+    ),
+    "pooling branches": Architecture(
+        input=InputShape(16, 12),
+        stem=ConvStem((4, 8)),
+        stages=(
+            Stage(
+                (
+                    DPCPBlock(8, 12, dilation=2, pooling="max"),
+                    DPCPBlock(8, 12, stride=(1, 2), pooling="max", scalars="downsampling", mixing_start=0.5),
+                    DPCPBlock(12, 12, pooling="none"),
+                    DPCPBlock(12, 12, mixing="convex", pool_conv=True, norm_after="depthwise"),
+                ),
+                norm="residual-scalar",
+            ),
+        ),
+        head=Head("attention"),
+        classes=3,
+    ),
+    "norms": Architecture(
+        input=InputShape(16, 12),
+        stem=ResNetStem(8),
+        stages=(
+            Stage((CPMobileBlock(8, 12, grn=True), CPMobileBlock(8, 12, stride=(1, 2), grn=True)), norm="frequency"),
+            Stage((ResidualBlock(16, groups=2, pool=True),)),
+        ),
+        head=Head("max"),
+        classes=3,
+    ),
+    "learnable pooling": Architecture(
+        input=InputShape(16, 12),
+        stem=RepStem((4, 8), replace(KERNELS, branch_norm="spare"), input_norm=False, norm="residual-scalar"),
+        stages=(
+            Stage((DSFlexiBlock(8, KERNELS, spare_norm=True),), skip=True, norm="residual", concat=True),
+            Stage((DSFlexiABlock(8, WITH_IDENTITY), DSFlexiMBlock(8, 12, KERNELS, norm="residual"))),
+        ),
+        head=Head("learnable", norm="batch", hidden=6, every_stage=True),
+        classes=3,
+    ),
+}
+
+
 def architecture(precision="int8"):
     """One block of each kind, both with and without a width change, and the head that does not fold."""
     return Architecture(
@@ -64,7 +125,7 @@ def architecture(precision="int8"):
         stem=ConvStem((4, 8)),
         stages=(
             Stage((CPMobileBlock(8, 8), DPCPBlock(8, 8, dilation=2), DPCPBlock(16, 8, stride=(2, 1)))),
-            Stage((DSFlexiBlock(16, ((1, 1), (3, 3))),), skip=True, norm="residual"),
+            Stage((DSFlexiBlock(16, KERNELS),), skip=True, norm="residual"),
         ),
         head=Head("learnable"),
         classes=3,
@@ -72,9 +133,19 @@ def architecture(precision="int8"):
     )
 
 
-def taught(value):
-    """A network whose running statistics are not those of a new one."""
+def disturbed(value):
+    """A network in which no parameter has the value it has in a new one."""
     network = build(value, seed=1)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+def taught(value):
+    """The same, with running statistics of its own."""
+    network = disturbed(value)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         for _ in range(3):
@@ -307,12 +378,26 @@ def test_what_does_not_belong_together_is_refused_before_anything_is_written(tmp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["cp-mobile-2025", "dynacp", "sharif"])
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_student_of_every_part_is_exported_with_both_graphs_and_verified(tmp_path, name):
+    value = replace(STUDENTS[name], precision="int8")
+    folder = written(tmp_path / "student", value)
+    report = verify_bundle(folder)
+    assert report.weight_bytes == form_cost(value, Form.FOLDED).weight_bytes
+    assert report.difference < 1e-5
+    assert report.onnx_difference is None or report.onnx_difference < 1e-5
+    program = torch.export.load(folder / "model.pt2").module()
+    with np.load(folder / "reference.npz") as reference, torch.inference_mode():
+        logits = program(torch.from_numpy(reference["examples"])[:, None]).numpy()
+        np.testing.assert_allclose(logits, reference["logits"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*design_names(), *STUDENTS])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("form", [Form.FOLDED, Form.UNFOLDED])
-def test_a_weights_file_holds_as_many_bytes_as_the_design_costs(tmp_path, name, precision, form):
-    value = replace(design(name), precision=precision)
-    network = deployed(build(value), form)
+@pytest.mark.parametrize("form", Form)
+def test_a_weights_file_holds_as_many_bytes_as_the_architecture_costs(tmp_path, name, precision, form):
+    value = replace(STUDENTS[name] if name in STUDENTS else design(name), precision=precision)
+    network = deployed(disturbed(value), form)
     path = tmp_path / "model.safetensors"
     write_weights(network, precision, path)
     cost = form_cost(value, form).weight_bytes

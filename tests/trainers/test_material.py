@@ -1,19 +1,26 @@
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from search_spaces.errors import InputError, NasError
+from trainers.front_end import FrontEnd
 from trainers.material import Material, MaterialError
 from trainers.validation import validation_mask
 
 SCENES = ("airport", "bus")
 
 
+def write_key(folder, recordings="r1"):
+    folder.mkdir(exist_ok=True)
+    (folder / "key.json").write_text(json.dumps({"front_end": FrontEnd().to_json(), "recordings": recordings}))
+
+
 def write_features(folder, clips=40, mels=4, frames=5):
     """A feature cache as `trainers.features` leaves it: two scenes, four locations each, the last ones for the test."""
-    folder.mkdir()
+    write_key(folder)
     rng = np.random.default_rng(0)
     rows = []
     for clip in range(clips):
@@ -76,13 +83,25 @@ def test_names_tell_features_and_validation_splits_apart(tmp_path):
     assert len(others | {first.name}) == 4
 
 
+def write_logits(folder, logits, recordings="r1"):
+    write_key(folder, recordings)
+    np.save(folder / "logits.npy", logits)
+    return folder
+
+
 def test_teacher_logits_are_mapped_too(tmp_path):
     write_features(tmp_path / "features-1")
     logits = np.random.default_rng(1).normal(size=(40, 2)).astype(np.float16)
-    np.save(tmp_path / "logits.npy", logits)
-    material = opened(tmp_path / "features-1", logits_dir=tmp_path)
+    material = opened(tmp_path / "features-1", logits_dir=write_logits(tmp_path / "logits", logits))
     assert isinstance(material.logits, np.memmap)
     np.testing.assert_array_equal(material.logits, logits)
+
+
+def test_teacher_logits_of_other_recordings_are_refused_however_well_their_shape_fits(tmp_path):
+    write_features(tmp_path / "features-1")
+    others = write_logits(tmp_path / "logits", np.zeros((40, 2), np.float16), recordings="r2")
+    with pytest.raises(MaterialError, match="of other recordings than the features"):
+        opened(tmp_path / "features-1", logits_dir=others)
 
 
 @pytest.mark.parametrize(
@@ -96,12 +115,11 @@ def test_teacher_logits_are_mapped_too(tmp_path):
 )
 def test_teacher_logits_of_another_shape_or_type_are_refused(tmp_path, logits):
     write_features(tmp_path / "features-1")
-    np.save(tmp_path / "logits.npy", logits)
-    with pytest.raises(MaterialError, match="logits"):
-        opened(tmp_path / "features-1", logits_dir=tmp_path)
+    with pytest.raises(MaterialError, match=r"logits\.npy|teacher logits of shape"):
+        opened(tmp_path / "features-1", logits_dir=write_logits(tmp_path / "logits", logits))
 
 
-@pytest.mark.parametrize("name", ["clips.npy", "logits.npy", "index.csv"])
+@pytest.mark.parametrize("name", ["clips.npy", "logits.npy", "index.csv", "key.json"])
 @pytest.mark.parametrize("left", [0, 8, 100, None])
 def test_a_missing_or_truncated_file_is_named(tmp_path, name, left):
     folder = tmp_path / "features-1"

@@ -1,5 +1,6 @@
 """A student is judged as it is deployed, its outcome is written once, and its weights are read back with care."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from search_spaces.architecture import Architecture, ConvStem, CPMobileBlock, InputShape, Stage
+from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.errors import NasError
 from search_spaces.forms import Form
 from search_spaces.network import build
+from search_spaces.parts import ConvStem, CPMobileBlock
+from trainers.material import MaterialError
 from trainers.recipe import Recipe
 from trainers.students import Lesson, Student, finished_outcome, judged, load_student
 from trainers.weights import WeightsError, load_weights, save_weights
@@ -20,6 +23,10 @@ SCENES = ("bus", "park")
 TINY = Architecture(
     InputShape(8, 5), ConvStem((4, 8)), (Stage((CPMobileBlock(8, 8),)),), classes=len(SCENES), precision="int8"
 )
+
+
+def write_key(folder: Path, recordings: str) -> None:
+    (folder / "key.json").write_text(json.dumps({"recordings": recordings}))
 
 
 @pytest.fixture
@@ -42,6 +49,7 @@ def lesson(tmp_path: Path) -> Lesson:
         row["location"] += row["split"]
     features = tmp_path / "features"
     features.mkdir()
+    write_key(features, "r1")
     pd.DataFrame(rows).to_csv(features / "index.csv", index=False)
     levels = np.array([SCENES.index(row["scene"]) for row in rows], dtype=np.float32)
     clips = rng.normal(size=(len(rows), 8, 5)) * 0.5 + levels[:, None, None]
@@ -89,6 +97,23 @@ def test_equal_lessons_give_equal_students(lesson: Lesson, tmp_path: Path) -> No
     assert without_seconds(first) == without_seconds(again)
     other = taught(replace(lesson, seed=5), tmp_path / "c")
     assert without_seconds(other) != without_seconds(first)
+
+
+def test_a_student_hears_features_of_its_own_input_only(lesson: Lesson, tmp_path: Path) -> None:
+    """The network itself would take any."""
+    with pytest.raises(MaterialError, match=r"for features of 8 x 6, those in .* are 8 x 5"):
+        Student(replace(lesson, architecture=TINY.at(8, 6)), tmp_path / "student")
+
+
+def test_a_student_learns_from_a_teacher_of_the_same_recordings_only(lesson: Lesson, tmp_path: Path) -> None:
+    logits = tmp_path / "logits"
+    logits.mkdir()
+    np.save(logits / "logits.npy", np.zeros((64, 2), np.float16))
+    write_key(logits, "r1")
+    assert Student(replace(lesson, logits_dir=logits), tmp_path / "student").epoch() is None
+    write_key(logits, "r2")
+    with pytest.raises(MaterialError, match="other recordings"):
+        Student(replace(lesson, logits_dir=logits), tmp_path / "student")
 
 
 def test_the_accuracy_on_record_is_that_of_the_deployed_network(lesson: Lesson, tmp_path: Path) -> None:

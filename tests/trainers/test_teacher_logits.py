@@ -1,13 +1,19 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from search_spaces.architecture import Architecture, ConvStem, CPMobileBlock, InputShape, Stage
+from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.errors import InputError, NasError
+from search_spaces.parts import ConvStem, CPMobileBlock
 from trainers.evaluation import logits_of
+from trainers.features import load_features
+from trainers.front_end import FrontEnd
 from trainers.material import Material, MaterialError, mapped_array
 from trainers.recipe import Recipe
+from trainers.recordings import Recordings, read_recordings
 from trainers.teacher_logits import teacher_logits
 from trainers.teachers import TeacherError, load_teacher, train_teacher
 
@@ -68,14 +74,52 @@ def test_teachers_run_once(teachers, tmp_path):
     assert calls == []
 
 
-def test_other_features_or_weights_have_logits_of_their_own(teachers, tmp_path):
+def test_other_features_recordings_or_weights_have_logits_of_their_own(teachers, tmp_path):
     folders = {
         teacher_logits(material(), teachers[:1], tmp_path),
         teacher_logits(material(), teachers[1:], tmp_path),
         teacher_logits(material(), teachers, tmp_path),
         teacher_logits(material(features_name="features-2"), teachers, tmp_path),
+        teacher_logits(material(recordings="r2"), teachers, tmp_path),
     }
-    assert len(folders) == 4
+    assert len(folders) == 5
+
+
+def write_set(root: Path, seed: int) -> Recordings:
+    """Twelve clips of noise: the same names, lengths, scenes and places for every seed, other sounds."""
+    (root / "audio").mkdir(parents=True)
+    (root / "split_setup").mkdir()
+    rng = np.random.default_rng(seed)
+    head = "filename\tscene_label"
+    meta, lists = [f"{head}\tidentifier\tsource_label"], {"split25": [head], "test": [head]}
+    for clip in range(12):
+        name, scene, place = f"audio/{clip:02d}.wav", ("bus", "tram")[clip % 2], clip // 2 % 3
+        soundfile.write(root / name, rng.uniform(-0.1, 0.1, 8000), 8000)
+        meta.append(f"{name}\t{scene}\t{scene}-{place}\ta")
+        lists["test" if place == 2 else "split25"].append(f"{name}\t{scene}")
+    for name, lines in {"meta": meta, **{f"split_setup/{name}": lines for name, lines in lists.items()}}.items():
+        (root / f"{name}.csv").write_text("\n".join(lines))
+    return read_recordings(root)
+
+
+def test_logits_serve_every_features_of_their_recordings_and_none_of_others(teachers, tmp_path):
+    heard = FrontEnd(sample_rate=8000, n_fft=512, window=512, hop=727, mels=16, f_max=4000.0)
+    mine, others = (write_set(tmp_path / name, seed) for seed, name in enumerate(("mine", "others")))
+    split = {"validation_share": 0.5, "validation_seed": 1}
+
+    def features(recordings: Recordings, front_end: FrontEnd) -> Path:
+        return load_features(recordings, front_end, tmp_path / "cache", workers=1)
+
+    base = Material.open(features(mine, heard), **split)
+    logits = teacher_logits(base, teachers[:1], tmp_path / "cache")
+    smaller = Material.open(features(mine, replace(heard, mels=8, hop=1000)), logits_dir=logits, **split)
+    assert (smaller.mels, smaller.frames) == (8, 9)
+    assert {part: rows.tolist() for part, rows in smaller.rows.items()} == {
+        part: rows.tolist() for part, rows in base.rows.items()
+    }
+    np.testing.assert_allclose(smaller.logits, rounded_mean(teachers[:1], base), rtol=2e-3, atol=1e-4)
+    with pytest.raises(MaterialError, match="other recordings"):
+        Material.open(features(others, heard), logits_dir=logits, **split)
 
 
 def test_cached_logits_that_were_cut_short_are_refused(teachers, tmp_path):

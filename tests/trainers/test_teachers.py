@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from search_spaces.architecture import Architecture, ConvStem, CPMobileBlock, InputShape, Stage
+from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.cost import cost
 from search_spaces.designs import design
 from search_spaces.network import build
+from search_spaces.parts import ConvStem, CPMobileBlock
 from trainers.evaluation import logits_of, score
 from trainers.material import Material
 from trainers.recipe import Recipe

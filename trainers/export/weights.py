@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from search_spaces.architecture import Precision
+from search_spaces.parts import Precision
 from trainers.export.manifest import ExportError
 from trainers.precision import dequantised, quantised, quantised_names
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "front": "the Pareto front of a study",
     "report": "write the HTML report of a study",
     "export": "write one trained student as a bundle",
+    "predict": "which scenes recordings come from, by an export or a published checkpoint",
     "cost": "the exact cost of a design",
 }
 

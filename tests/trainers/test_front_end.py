@@ -1,15 +1,19 @@
-"""The front end equals torchaudio's, and needs no torchaudio."""
+"""The front ends equal those they are named after, and need no torchaudio."""
 
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
+import soxr
 import torch
 
 from search_spaces.errors import InputError
-from trainers.front_end import FrontEnd, FrontEndError, log_mel, mel_bank
+from trainers.front_end import BASELINE_2025, CP_JKU_2023, SHARIF, FrontEnd, FrontEndError, log_mel, mel_bank
 
 SMALL = FrontEnd(sample_rate=8000, n_fft=512, window=400, hop=160, mels=32, f_min=50.0, f_max=3800.0)
 SHIFTED = FrontEnd(sample_rate=16_000, n_fft=1024, window=1024, hop=500, mels=64, f_max=8000.0, offset=4.5, scale=5.0)
@@ -29,10 +33,31 @@ def by_torchaudio(waves: torch.Tensor, front_end: FrontEnd) -> torch.Tensor:
         mel_scale="htk",
         norm=None,
     )
+    if front_end.level == "decibel":
+        return torchaudio.transforms.AmplitudeToDB(stype="power", top_db=None)(mel(waves))
     return (torch.log(mel(waves) + 1e-5) + front_end.offset) / front_end.scale
 
 
-@pytest.mark.parametrize("front_end", [FrontEnd(), SMALL, SHIFTED], ids=["baseline", "small", "shifted"])
+def by_hand(wave: np.ndarray) -> np.ndarray:
+    """The front end of CP-Mobile 2023 in float64, frame by frame, from its description alone."""
+    emphasised = wave[1:] - 0.97 * wave[:-1]
+    padded = np.pad(emphasised, 2048, mode="reflect")
+    window = np.zeros(4096)
+    window[512:3584] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(3072) / 3071)
+    frames = [padded[start : start + 4096] * window for start in range(0, len(emphasised) + 1, 500)]
+    power = np.abs(np.fft.rfft(frames)) ** 2
+
+    def mels(frequency: np.ndarray) -> np.ndarray:
+        return 1127 * np.log(1 + frequency / 700)
+
+    edges = np.linspace(0, mels(np.array(15_500.0)), 258)
+    bank = [np.interp(mels(np.arange(2049) * 32_000 / 4096), edges[band : band + 3], [0, 1, 0]) for band in range(256)]
+    return (np.log(power @ np.array(bank).T + 1e-5).T + 4.5) / 5
+
+
+@pytest.mark.parametrize(
+    "front_end", [BASELINE_2025, SMALL, SHIFTED, SHARIF], ids=["baseline", "small", "shifted", "sharif"]
+)
 def test_features_equal_torchaudio(front_end: FrontEnd) -> None:
     generator = torch.Generator().manual_seed(1)
     waves = torch.randn(3, front_end.sample_rate, generator=generator) * torch.tensor([[0.3], [0.01], [0.0]])
@@ -48,6 +73,41 @@ def test_the_mel_bank_equals_torchaudio_to_the_bit() -> None:
         assert torch.equal(mel_bank(front_end), expected)
 
 
+def test_the_features_of_2023_equal_their_description_in_float64() -> None:
+    waves = np.random.default_rng(3).normal(size=(2, 32_000)) * [[0.3], [0.001]]
+    features = log_mel(torch.from_numpy(waves), CP_JKU_2023)
+    assert features.shape == (2, 256, 64)
+    for row in range(2):
+        np.testing.assert_allclose(features[row].numpy(), by_hand(waves[row]), atol=1e-4)
+
+
+def test_the_bank_of_2023_equals_kaldis_in_torchaudio() -> None:
+    kaldi = pytest.importorskip("torchaudio.compliance.kaldi")
+    expected, _ = kaldi.get_mel_banks(256, 4096, 32_000.0, 0.0, 15_500.0, 100.0, -500.0, 1.0)
+    bank = mel_bank(CP_JKU_2023)
+    torch.testing.assert_close(bank[:2048], expected.T, atol=5e-5, rtol=0)  # the expected one is computed in float32
+    assert not bank[2048].any()
+
+
+def test_a_real_recording_has_the_published_statistics(shared_data: Path) -> None:
+    samples, rate = soundfile.read(shared_data / "tau-clip" / "metro_station-paris.wav", dtype="float32")
+    seconds = [soxr.resample(second, rate, 32_000, quality="HQ") for second in samples.reshape(10, rate)]
+    features = log_mel(torch.from_numpy(np.stack(seconds)), CP_JKU_2023)
+    assert features.mean().item() == pytest.approx(0.491, abs=0.001)
+    assert features.std().item() == pytest.approx(0.433, abs=0.001)
+
+
+def test_silence_has_a_level_in_decibels() -> None:
+    features = log_mel(torch.zeros(1, 32_000), SHARIF)
+    torch.testing.assert_close(features, torch.full((1, 256, 64), -100.0))
+
+
+@pytest.mark.parametrize(("front_end", "frames"), [(BASELINE_2025, 65), (CP_JKU_2023, 64), (SHARIF, 64)])
+def test_the_named_front_ends_say_their_frames(front_end: FrontEnd, frames: int) -> None:
+    assert front_end.frames == frames
+    assert log_mel(torch.zeros(1, 32_000), front_end).shape == (1, 256, frames)
+
+
 def test_the_baseline_hears_a_second_as_256_by_65() -> None:
     assert FrontEnd().frames == 65
     assert log_mel(torch.zeros(2, 32_000), FrontEnd()).shape == (2, 256, 65)
@@ -55,8 +115,9 @@ def test_the_baseline_hears_a_second_as_256_by_65() -> None:
 
 @pytest.mark.parametrize("hop", [1, 159, 160, 161, 8000, 9000])
 def test_frames_says_how_many_frames_a_second_has(hop: int) -> None:
-    front_end = FrontEnd(8000, 512, 400, hop, 8, 0.0, 4000.0)
-    assert log_mel(torch.zeros(1, 8000), front_end).shape == (1, 8, front_end.frames)
+    for pre_emphasis in (0.0, 0.97):
+        front_end = FrontEnd(8000, 512, 400, hop, 8, 0.0, 4000.0, pre_emphasis=pre_emphasis)
+        assert log_mel(torch.zeros(1, 8000), front_end).shape == (1, 8, front_end.frames)
 
 
 def test_silence_is_the_floor_shifted_and_scaled() -> None:
@@ -73,7 +134,8 @@ def test_a_clip_has_the_same_features_alone_and_in_a_batch() -> None:
 
 def test_full_scale_features_fit_float16() -> None:
     square = torch.where(torch.arange(32_000) % 64 < 32, 1.0, -1.0)[None]
-    assert torch.isfinite(log_mel(square, FrontEnd()).to(torch.float16)).all()
+    for front_end in (BASELINE_2025, CP_JKU_2023, SHARIF):
+        assert torch.isfinite(log_mel(square, front_end).to(torch.float16)).all()
 
 
 @pytest.mark.parametrize(
@@ -92,6 +154,14 @@ def test_full_scale_features_fit_float16() -> None:
         {"offset": float("inf")},
         {"scale": 0.0},
         {"scale": 1e-6},
+        {"scale": 1e-3, "level": "decibel"},
+        {"pre_emphasis": -0.97},
+        {"pre_emphasis": 2},
+        {"floor": 0.0},
+        {"floor": 1e-20},
+        {"convention": "htk"},
+        {"level": "dB"},
+        {"level": ["log"]},
     ],
     ids=str,
 )
@@ -102,16 +172,54 @@ def test_a_setting_outside_its_domain_is_refused_by_name(wrong: dict[str, Any]) 
     assert isinstance(caught.value, ValueError)
 
 
+def test_an_unknown_word_is_told_with_the_known_ones() -> None:
+    with pytest.raises(FrontEndError, match="level is 'dB', expected log or decibel"):
+        FrontEnd(level="dB")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("shape", [(32_000,), (1, 1, 32_000), (1, 2048)])
 def test_waves_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(FrontEndError, match="waves"):
         log_mel(torch.zeros(shape), FrontEnd())
 
 
+def test_the_sample_that_pre_emphasis_takes_is_asked_for() -> None:
+    assert log_mel(torch.zeros(1, 2050), CP_JKU_2023).shape == (1, 256, 5)
+    with pytest.raises(FrontEndError, match="more than 2049 samples"):
+        log_mel(torch.zeros(1, 2049), CP_JKU_2023)
+
+
 def test_equal_settings_give_equal_json() -> None:
     assert FrontEnd(f_max=16_000, scale=1).to_json() == FrontEnd().to_json()
     assert isinstance(FrontEnd(f_max=16_000).to_json()["f_max"], float)
-    assert FrontEnd(**FrontEnd().to_json()) == FrontEnd()  # type: ignore[arg-type]
+    assert FrontEnd(pre_emphasis=1).to_json() == FrontEnd(pre_emphasis=1.0).to_json()
+
+
+def test_the_baselines_json_is_what_caches_and_bundles_hold() -> None:
+    assert FrontEnd().to_json() == {
+        "sample_rate": 32_000,
+        "n_fft": 4096,
+        "window": 3072,
+        "hop": 500,
+        "mels": 256,
+        "f_min": 0.0,
+        "f_max": 16_000.0,
+        "offset": 0.0,
+        "scale": 1.0,
+    }
+
+
+@pytest.mark.parametrize("front_end", [BASELINE_2025, CP_JKU_2023, SHARIF])
+def test_a_front_end_survives_its_json(front_end: FrontEnd) -> None:
+    assert FrontEnd.from_json(front_end.to_json()) == front_end
+    with pytest.raises(FrontEndError, match="hopp is 500, expected one of sample_rate, n_fft"):
+        FrontEnd.from_json(front_end.to_json() | {"hopp": 500})
+
+
+def test_different_front_ends_differ_in_json() -> None:
+    others = [{"pre_emphasis": 0.97}, {"floor": 1e-10}, {"convention": "kaldi"}, {"level": "decibel"}]
+    written = [FrontEnd(**other).to_json() for other in others]  # type: ignore[arg-type]
+    assert all(a != b for i, a in enumerate(written) for b in [FrontEnd().to_json(), *written[:i]])
 
 
 def test_the_front_end_runs_without_torchaudio() -> None:

@@ -73,21 +73,6 @@ def test_the_layers_of_a_design_add_up_to_its_cost(typed) -> None:
     assert "stage1.block1.expand" in typed("cost", "dynacp", "--layers").out
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "'design.json' is neither a known design ("),
-        ("{", "cannot be read as JSON"),
-        ("[]", "expected a JSON object, found list"),
-        ('{"version": 9}', "architecture.version=9: expected 2"),
-    ],
-)
-def test_a_bad_design_is_told(typed, tmp_path: Path, content: str | None, words: str) -> None:
-    if content is not None:
-        (tmp_path / "design.json").write_text(content)
-    assert typed("cost", "design.json").told(2, words)
-
-
 @pytest.mark.parametrize("command", ["status", "front", "report", "resume", "export"])
 def test_a_study_that_does_not_exist_is_told_with_the_nearest_name(typed, tmp_path: Path, command: str) -> None:
     (tmp_path / "runs").mkdir()

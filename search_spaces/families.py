@@ -1,8 +1,8 @@
 """Block families: the kinds of block that a space offers, and how each of its options shows in a block."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, fields, replace
+from functools import cache, cached_property
 
 from search_spaces.parts import (
     Block,
@@ -52,10 +52,7 @@ class Family:
         self, block: Block, c_in: int, offered: Mapping[str, tuple[Value, ...]]
     ) -> dict[str, tuple[Value, ...]] | None:
         """For each option the offered values that could have made this block; None if it is of another family."""
-        if type(block) is not type(self.blank):
-            return None
-        first = {label: offered[label][0] for label in self.options}
-        if _with(block, c_in, first) != self.block(c_in, block.width, block.stride, first):
+        if type(block) is not type(self.blank) or self._rest(block) != self._rest(self.blank):
             return None
         same = block.canonical(c_in)
         found = {}
@@ -65,9 +62,26 @@ class Family:
                 own = kernel_label(block.conv.kernels)  # type: ignore[union-attr]
                 values = (own,) if own in values else ()
             found[label] = tuple(
-                value for value in values if _with(block, c_in, {label: value}).canonical(c_in) == same
+                value
+                for value in values
+                if _shows(block, c_in, label, value)
+                or (_may_be_idle(block, label) and _with(block, c_in, {label: value}).canonical(c_in) == same)
             )
         return found
+
+    def _rest(self, block: Block) -> list[object]:
+        """What neither an option nor the shapes decide: it tells families of one type apart."""
+        conv = getattr(block, "conv", None)
+        values = [getattr(block, name) for name in self._rest_fields[0]]
+        return values if conv is None else values + [getattr(conv, name) for name in self._rest_fields[1]]
+
+    @cached_property
+    def _rest_fields(self) -> tuple[list[str], list[str]]:
+        decided = {"width", "stride", "conv"}.union(*(_FIELDS[label][0] for label in self.options))
+        block, conv = (
+            [field.name for field in fields(kind) if field.name not in decided] for kind in (type(self.blank), RepConv)
+        )
+        return block, conv
 
 
 def kernel_label(kernels: KernelSet) -> str:
@@ -82,30 +96,47 @@ def kernel_set(label: Value) -> KernelSet:
     return tuple((int(h), int(w)) for h, w in pairs)
 
 
-_Fields = dict[str, object]
-_FIELDS: dict[str, Callable[[int, Value], _Fields]] = {
-    "expansion": lambda c_in, value: {"expanded": make_divisible(c_in * float(value))},
-    "pooling": lambda c_in, value: {"pooling": value},
-    "dilation": lambda c_in, value: {"dilation": value},
-    "kernels": lambda c_in, value: {"kernels": kernel_set(value)},
-    "branches": lambda c_in, value: {
-        "branch_norm": BRANCHES[str(value)].branch_norm,
-        "identity": BRANCHES[str(value)].identity,
-    },
+_FIELDS: dict[str, tuple[tuple[str, ...], Callable[[int, Value], tuple[object, ...]]]] = {
+    "expansion": (("expanded",), lambda c_in, value: (make_divisible(c_in * float(value)),)),
+    "pooling": (("pooling",), lambda c_in, value: (value,)),
+    "dilation": (("dilation",), lambda c_in, value: (value,)),
+    "kernels": (("kernels",), lambda c_in, value: (kernel_set(value),)),
+    "branches": (
+        ("branch_norm", "identity"),
+        lambda c_in, value: (BRANCHES[str(value)].branch_norm, BRANCHES[str(value)].identity),
+    ),
 }
-"""What the value of an option sets, after so many channels: fields of the block, or else of its RepConv."""
+"""Which fields of a block, or else of its RepConv, show the value of an option, and what they then are after so many
+channels."""
 
 
-def _with(block: Block, c_in: int, options: Mapping[str, Value], **fields: object) -> Block:
+def _with(block: Block, c_in: int, options: Mapping[str, Value], **changed: object) -> Block:
     """The block with these options and fields. Every family has the fields of its options; the type of all blocks
     together does not say so."""
-    inner: _Fields = {}
+    inner: dict[str, object] = {}
     for label, value in options.items():
-        for field, content in _FIELDS[label](c_in, value).items():
-            (fields if hasattr(block, field) else inner)[field] = content
+        names, content = _FIELDS[label]
+        for name, shown in zip(names, content(c_in, value), strict=True):
+            (changed if hasattr(block, name) else inner)[name] = shown
     if inner:
-        fields["conv"] = replace(block.conv, **inner)  # type: ignore[union-attr]
-    return replace(block, **fields)  # type: ignore[arg-type]
+        changed["conv"] = replace(block.conv, **inner)  # type: ignore[union-attr]
+    return replace(block, **changed)  # type: ignore[arg-type]
+
+
+def _shows(block: Block, c_in: int, label: str, value: Value) -> bool:
+    """Whether the block is one with that value."""
+    names, content = _FIELDS[label]
+    place = block if hasattr(block, names[0]) else block.conv  # type: ignore[union-attr]
+    return all(getattr(place, name) == shown for name, shown in zip(names, content(c_in, value), strict=True))
+
+
+def _may_be_idle(block: Block, label: str) -> bool:
+    """Whether the option may have no effect in this block, so that other values than the one that shows could have
+    made it."""
+    conv: RepConv | None = getattr(block, "conv", None)
+    return conv is not None and (
+        (label == "dilation" and conv.merged == (1, 1)) or (label == "branches" and conv.branch_norm == "batch")
+    )
 
 
 CP_MOBILE = Family("cp-mobile", CPMobileBlock(8, 8), ("expansion",))

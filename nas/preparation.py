@@ -12,13 +12,15 @@ from nas.study_file import StudyFile
 from search_spaces.architecture import InputShape
 from search_spaces.errors import InputError
 from search_spaces.seeds import derive_seed
-from trainers.features import load_features
+from trainers.features import load_all_features
 from trainers.front_end import FrontEnd
+from trainers.inspection import inspect_recordings
 from trainers.material import Material
-from trainers.recordings import Recordings, read_recordings
+from trainers.recordings import Recordings, RecordingsError, read_recordings
 from trainers.synthetic import make_scenes
 from trainers.teacher_logits import teacher_logits
 from trainers.teachers import train_teacher
+from trainers.views import load_views
 
 log = logging.getLogger("acoustic_nas.preparation")
 
@@ -30,12 +32,14 @@ class Prepared:
     Attributes:
         features_dir: Features that the teacher hears.
         inputs: Features of every input that a student may have, by their shape.
+        views: Views of every input's training clips, by its shape; empty where the study has none.
         logits_dir: What the teacher says of every clip: for all students, whatever their input.
         teacher: Scores of the teacher on the validation clips.
     """
 
     features_dir: Path
     inputs: dict[InputShape, Path]
+    views: dict[InputShape, Path]
     logits_dir: Path
     teacher: dict[str, Any]
 
@@ -54,7 +58,11 @@ def find_recordings(study: StudyFile, places: Places) -> Recordings:
         return read_recordings(make_scenes(root, clips_per_scene=scenes.clips_per_scene, seed=scenes.seed))
     if data.root is None:
         raise InputError(f"the study {study.name!r} needs recordings: give their folder with --data DIR (or NAS_DATA)")
-    recordings = read_recordings(data.root, data.train_list)
+    try:
+        recordings = read_recordings(data.root, data.train_list)
+    except RecordingsError:
+        log.info("recordings: the lists have faults; decoding every file to tell all faults at once")
+        raise RecordingsError(data.root, inspect_recordings(data.root, data.train_list).faults) from None
     counts = recordings.clips["split"].value_counts()
     log.info(
         "recordings: %s training and %s test clips of %d scenes",
@@ -71,10 +79,14 @@ def prepare(study: StudyFile, recordings: Recordings, places: Places, display: D
     Raises:
         InputError, NasError: As extracting, teaching and caching do.
     """
-    front_ends = dict.fromkeys((study.features, *study.front_ends.values()))
-    folders = {front_end: _features(study, front_end, recordings, places, display) for front_end in front_ends}
+    front_ends = list(dict.fromkeys((study.features, *study.front_ends.values())))
+    shapes = ", ".join(f"{front_end.mels} x {front_end.frames}" for front_end in front_ends)
+    folders = load_all_features(
+        recordings, front_ends, places.cache, progress=display.stage(f"features {shapes} of clips")
+    )
     features_dir = folders[study.features]
-    material = open_material(study, features_dir)
+    views = _views(study, front_ends, recordings, places, display)
+    material = open_material(study, features_dir, views.get(study.features))
     epochs = display.stage("epochs of the teacher")
     teacher_dir = train_teacher(
         material,
@@ -94,24 +106,35 @@ def prepare(study: StudyFile, recordings: Recordings, places: Places, display: D
     scores: dict[str, Any] = json.loads((teacher_dir / "scores.json").read_text(encoding="utf-8"))
     log.info("the teacher's accuracy on the validation clips is %.1f%%", 100 * scores["accuracy"])
     inputs = {shape: folders[front_end] for shape, front_end in study.front_ends.items()}
-    return Prepared(features_dir, inputs, logits_dir, scores)
+    drawn = {shape: views[front_end] for shape, front_end in study.front_ends.items() if front_end in views}
+    return Prepared(features_dir, inputs, drawn, logits_dir, scores)
 
 
-def _features(study: StudyFile, front_end: FrontEnd, recordings: Recordings, places: Places, display: Display) -> Path:
-    return load_features(
-        recordings,
-        front_end,
-        places.cache,
-        workers=study.search.workers,
-        quiet=front_end != study.features,
-        progress=display.stage(f"features {front_end.mels} x {front_end.frames} of clips"),
-    )
+def _views(
+    study: StudyFile, front_ends: list[FrontEnd], recordings: Recordings, places: Places, display: Display
+) -> dict[FrontEnd, Path]:
+    if study.views.count == 1:
+        return {}
+    return {
+        front_end: load_views(
+            recordings,
+            front_end,
+            study.views,
+            places.cache,
+            seed=derive_seed(study.seed, "views"),
+            progress=display.stage(f"views {front_end.mels} x {front_end.frames} of clips"),
+        )
+        for front_end in front_ends
+    }
 
 
-def open_material(study: StudyFile, features_dir: Path) -> Material:
+def open_material(study: StudyFile, features_dir: Path, views_dir: Path | None = None) -> Material:
     """The clips of a study, parted by its validation share and seed."""
     return Material.open(
-        features_dir, validation_share=study.data.validation_share, validation_seed=validation_seed(study)
+        features_dir,
+        validation_share=study.data.validation_share,
+        validation_seed=validation_seed(study),
+        views_dir=views_dir,
     )
 
 

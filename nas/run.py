@@ -98,6 +98,7 @@ class _Course:
             seed=derive_seed(self.study.seed, "trial", number),
             features_dir=self.prepared.inputs[architecture.input],
             logits_dir=self.prepared.logits_dir,
+            views_dir=self.prepared.views.get(architecture.input),
             validation_share=self.study.data.validation_share,
             validation_seed=validation_seed(self.study),
         )
@@ -205,6 +206,7 @@ def _provenance(recordings: Recordings, prepared: Prepared) -> dict[str, Any]:
         "recordings": recordings.digest,
         "features": prepared.features_dir.name,
         "inputs": {f"{shape.mels}x{shape.frames}": folder.name for shape, folder in prepared.inputs.items()},
+        "views": {f"{shape.mels}x{shape.frames}": folder.name for shape, folder in prepared.views.items()},
         "teacher_logits": prepared.logits_dir.name,
         "teacher_accuracy": prepared.teacher["accuracy"],
     }

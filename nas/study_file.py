@@ -3,15 +3,16 @@
 import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -25,6 +26,8 @@ from search_spaces.budget import Budget
 from search_spaces.designs import design_names
 from search_spaces.errors import InputError
 from search_spaces.spaces import SPACE_NAMES
+from trainers.augmentation.named_sets import NAMED_SETS, NamedSet
+from trainers.augmentation.settings import Views
 from trainers.front_end import FrontEnd
 from trainers.recipe import Recipe
 
@@ -51,6 +54,27 @@ def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
         raise ValueError("expected every value once; leave out the repeated one")
     return tuple(sorted(values))
 
+
+def _named(settings: Callable[[NamedSet], Mapping[str, Any]]) -> BeforeValidator:
+    """Reads `augmentation: NAME` as the settings of that set, over which those beside it win."""
+
+    def expand(data: Any) -> Any:
+        if not isinstance(data, Mapping) or "augmentation" not in data:
+            return data
+        name = data["augmentation"]
+        if not isinstance(name, str) or name not in NAMED_SETS:
+            raise ValueError(f"augmentation {name!r} is not known; expected one of {', '.join(NAMED_SETS)}")
+        expanded = dict(settings(NAMED_SETS[name]))
+        for key, value in data.items():
+            inner = expanded.get(key)
+            expanded[key] = inner | value if isinstance(inner, dict) and isinstance(value, dict) else value
+        del expanded["augmentation"]
+        return expanded
+
+    return BeforeValidator(expand)
+
+
+_Recipe = Annotated[Recipe, _named(lambda given: asdict(given.batches))]
 
 _Offered = Annotated[
     tuple[Annotated[int, Field(strict=True, ge=1)], ...], Field(min_length=1), AfterValidator(_ascending)
@@ -133,7 +157,10 @@ class StudyFile(_Model):
         inputs: What the search may choose of a student's front end; by default nothing.
         space: Search space.
         budget: Limits of the deployed student.
-        teacher: Recipe of the teacher, which learns from labels.
+        views: What is done to the waveforms of the training clips, drawn and extracted before the search; by default
+            nothing. `augmentation: NAME` stands for the settings of a published system.
+        teacher: Recipe of the teacher, which learns from labels. `augmentation: NAME` stands for the settings of a
+            published system; others may be given beside it.
         student: Recipe of every student, which learns from the labels and the teacher's logits.
     """
 
@@ -144,8 +171,9 @@ class StudyFile(_Model):
     inputs: InputsSection = InputsSection()
     space: Annotated[str, AfterValidator(_one_of(SPACE_NAMES))] = "joint"
     budget: Budget = Budget()
-    teacher: Recipe
-    student: Recipe
+    views: Annotated[Views, _named(lambda given: given.views)] = Views()
+    teacher: _Recipe
+    student: _Recipe
     search: SearchSection
 
     @field_validator("features")
@@ -160,6 +188,14 @@ class StudyFile(_Model):
         if "features" in known.data:  # else they have a fault of their own
             _front_ends(known.data["features"], inputs)
         return inputs
+
+    @field_validator("views")
+    @classmethod
+    def _of_edges_that_exist(cls, views: Views, known: ValidationInfo) -> Views:
+        if "features" in known.data:
+            features: FrontEnd = known.data["features"]
+            replace(features, f_max=features.f_max + views.f_max_range // 2)
+        return views
 
     @property
     def front_ends(self) -> dict[InputShape, FrontEnd]:
@@ -313,16 +349,19 @@ def _unknown(key: str, known: list[str]) -> str:
 
 
 def _keys_of(place: tuple[str, ...]) -> list[str]:
-    """The fields of the model at a place of the study file."""
-    model: type[BaseModel] = StudyFile
+    """The fields that may stand at a place of the study file."""
+    kind: Any = StudyFile
     for part in place:
-        annotation = model.model_fields[part].annotation
-        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type)]
-        nested = [a for a in inner if issubclass(a, BaseModel)]
-        if not nested:
-            return [field.name for a in inner if hasattr(a, "__dataclass_fields__") for field in fields(a)]
-        model = nested[0]
-    return sorted(model.model_fields)
+        annotation = get_type_hints(kind)[part]
+        kind = next(each for each in (annotation, *get_args(annotation)) if _has_fields(each))
+    if issubclass(kind, BaseModel):
+        return sorted(kind.model_fields)
+    names = [field.name for field in fields(kind)]
+    return ["augmentation", *names] if kind in (Recipe, Views) else names
+
+
+def _has_fields(kind: object) -> bool:
+    return isinstance(kind, type) and (issubclass(kind, BaseModel) or is_dataclass(kind))
 
 
 def _lines(node: yaml.Node | None, place: tuple[str, ...], seen: set[int]) -> dict[tuple[str, ...], int]:

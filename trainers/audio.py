@@ -4,16 +4,26 @@ import os
 import stat
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 
 from search_spaces.errors import InputError
+from trainers.loudness import rms
 
 # One step of 16-bit audio: nothing quieter is more than rounding.
 _SILENCE = 1 / 32768
+NOTES = {
+    "mixed to mono": "mixed to mono from several channels",
+    "padded": "shorter than a second and padded with silence",
+    "cut": "longer than a second and cut",
+    "resampled": "resampled from another rate",
+    "silent": "silent throughout",
+}
+"""What may have to be done to a clip, or be said of it, in words."""
+
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _OGG_END_OF_STREAM = 4
 _OGG_LARGEST_PAGE = 65_307
@@ -28,6 +38,24 @@ class AudioError(InputError):
         self.reason = reason
 
 
+class Sound(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        rate: In Hz.
+        channels: How many.
+        encoding: Container and sample format in libsndfile's words: "WAV, Signed 24 bit PCM".
+        rms: Root mean square of its first second in mono, padded with zeros if it is shorter.
+        notes: As of `read_clip` at the file's own rate.
+    """
+
+    rate: int
+    channels: int
+    encoding: str
+    rms: float
+    notes: tuple[str, ...]
+
+
 def read_clip(path: Path, sample_rate: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """The first second of a file.
 
@@ -37,27 +65,26 @@ def read_clip(path: Path, sample_rate: int) -> tuple[np.ndarray, tuple[str, ...]
 
     Returns:
         (sample_rate,) float32 in about [-1, 1], mono (the mean of the channels), padded with zeros if the file is
-        shorter than a second; and what had to be done: "mixed to mono", "resampled", "padded", "cut", "silent" (the
-        whole second is below one step of 16-bit audio).
+        shorter than a second; and what had to be done, as keys of `NOTES` ("silent" if the whole second is below one
+        step of 16-bit audio).
 
     Raises:
         AudioError: If the file is missing, holds fewer samples than it declares, none at all, or cannot be decoded.
     """
-    path = Path(path)
-    samples, rate, cut = _decode(path)
-    notes = []
-    if samples.shape[1] > 1:
-        notes.append("mixed to mono")
-    if len(samples) < rate:
-        notes.append("padded")
-    if cut:
-        notes.append("cut")
-    if rate != sample_rate:
-        notes.append("resampled")
-    second = to_second(samples, rate, sample_rate)
-    if np.abs(second).max() < _SILENCE:
-        notes.append("silent")
-    return second, tuple(notes)
+    decoded = _decode(Path(path))
+    second = to_second(decoded.samples, decoded.rate, sample_rate)
+    return second, _notes(decoded, second)
+
+
+def listen(path: Path) -> Sound:
+    """What a file holds, decoded but not resampled.
+
+    Raises:
+        AudioError: As `read_clip` does.
+    """
+    decoded = _decode(Path(path))
+    second = to_second(decoded.samples, decoded.rate, decoded.rate)
+    return Sound(decoded.rate, decoded.samples.shape[1], decoded.encoding, rms(second), _notes(decoded, second))
 
 
 def to_second(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
@@ -77,15 +104,32 @@ def to_second(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     return np.pad(mono, (0, sample_rate - len(mono)))
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int, bool]:
-    """(frames, channels) float32, the file's rate in Hz, and whether it lasts longer than a second.
+class _Decoded(NamedTuple):
+    """(frames, channels) float32, at most two seconds; whether the file lasts longer than one."""
 
-    At most two seconds are decoded: enough for the resampler to see past the cut.
-    """
+    samples: np.ndarray
+    rate: int
+    encoding: str
+    longer: bool
+
+
+def _notes(decoded: _Decoded, second: np.ndarray) -> tuple[str, ...]:
+    true = {
+        "mixed to mono": decoded.samples.shape[1] > 1,
+        "padded": len(decoded.samples) < decoded.rate,
+        "cut": decoded.longer,
+        "resampled": decoded.rate != len(second),
+        "silent": np.abs(second).max() < _SILENCE,
+    }
+    return tuple(note for note in NOTES if true[note])
+
+
+def _decode(path: Path) -> _Decoded:
+    """Two seconds at most: enough for the resampler to see past the cut."""
     try:
         declared = _declared_frames(path)
         with soundfile.SoundFile(path) as file:
-            rate, frames = int(file.samplerate), int(file.frames)
+            rate, frames, encoding = int(file.samplerate), int(file.frames), f"{file.format}, {file.subtype_info}"
             samples = file.read(frames=2 * rate, dtype="float32", always_2d=True)
     except FileNotFoundError:
         raise AudioError(path, "does not exist") from None
@@ -103,7 +147,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int, bool]:
         raise AudioError(path, "holds no samples")
     if not np.isfinite(samples).all():
         raise AudioError(path, "holds samples that are not finite numbers")
-    return samples, rate, frames > rate
+    return _Decoded(samples, rate, encoding, frames > rate)
 
 
 def _declared_frames(path: Path) -> int | None:

@@ -12,7 +12,7 @@ def distillation_loss(
     Args:
         student_logits: (batch, scenes) float32.
         teacher_logits: (batch, scenes) of the same clips, float16 as cached.
-        labels: (batch,) int64.
+        labels: (batch,) int64, or (batch, scenes) float32 shares of the scenes, where clips are mixed.
         temperature: Above 0. The divergence is multiplied by its square so that gradients keep their scale
             (Hinton et al. 2015, section 2).
         teacher_share: 0 for labels only, 1 for the teacher only.

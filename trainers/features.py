@@ -1,35 +1,30 @@
 """The features of a whole data set, extracted once: one memory-mapped float16 array in the order of its clips."""
 
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from search_spaces.digest import digest
 from search_spaces.errors import InputError
-from trainers.audio import AudioError, read_clip
+from trainers.audio import NOTES, AudioError, read_clip
 from trainers.cache import open_or_build
 from trainers.front_end import FrontEnd, log_mel
+from trainers.parallel import cores, in_order
 from trainers.recordings import Recordings, RecordingsError
 
 log = logging.getLogger("acoustic_nas.trainers")
 
 # Raise it when the same settings give other features.
-FORMAT = 1
-# Clips per task: large enough for batched transforms, small enough that progress moves and memory stays low.
+FORMAT = 2
+# Clips per task: large enough that handing them over costs nothing, small enough that progress moves.
 BATCH = 32
-
-_SAID = {
-    "resampled": "resampled from another rate",
-    "mixed to mono": "mixed to mono from several channels",
-    "padded": "shorter than a second and padded with silence",
-    "cut": "longer than a second and cut",
-    "silent": "silent throughout",
-}
 
 
 def load_features(
@@ -37,76 +32,119 @@ def load_features(
     front_end: FrontEnd,
     cache_root: Path,
     *,
-    workers: int,
-    quiet: bool = False,
+    workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """The folder with the features of every clip, extracted now or in an earlier run.
+    """The folder with one front end's features of every clip; see `load_all_features`."""
+    return load_all_features(recordings, [front_end], cache_root, workers=workers, progress=progress)[front_end]
+
+
+def load_all_features(
+    recordings: Recordings,
+    front_ends: Sequence[FrontEnd],
+    cache_root: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[FrontEnd, Path]:
+    """The folders with the features of every clip, extracted now or in an earlier run.
+
+    Whatever has to be extracted now is extracted in one pass: a clip is decoded and resampled once for all.
 
     Args:
         recordings: The data set.
-        front_end: The settings of the features.
-        cache_root: Folder of the caches. The key is the digest of the recordings and the front end.
-        workers: Threads. Decoding, resampling and the transform all run outside Python's lock.
-        quiet: Say nothing of what had to be changed in the clips: other features of theirs have said it.
+        front_ends: The settings of the features, of one sample rate.
+        cache_root: Folder of the caches. A key is the digest of the recordings and the front end.
+        workers: Threads, by default one for each core. Decoding, resampling and the transform all run outside
+            Python's lock.
         progress: Called from this thread with (clips done, clips in all) after each batch; never on a later run.
 
     Returns:
-        A folder with clips.npy, float16 (clips, mels, frames) in the row order of `recordings.clips`, and index.csv
-        with those rows (filename, scene, location, device, split).
+        For each front end a folder with clips.npy, float16 (clips, mels, frames) in the row order of
+        `recordings.clips`, and index.csv with those rows (filename, scene, location, device, split).
 
     Raises:
         RecordingsError: With every file that cannot be read. No cache is left behind.
-        CacheError: If the folder cannot be written.
+        CacheError: If a folder cannot be written.
     """
+    workers = cores() if workers is None else workers
     if workers < 1:
         raise InputError(f"extracting features needs at least 1 worker, not {workers}")
-    key = {"recordings": recordings.digest, "front_end": front_end.to_json(), "format": FORMAT}
+    if len({front_end.sample_rate for front_end in front_ends}) > 1:
+        raise InputError("features can be extracted together at one sample rate only")
+    keys = {front_end: _key(recordings, front_end) for front_end in front_ends}
+    done: dict[FrontEnd, Path] = {}
 
-    def build(folder: Path) -> None:
-        notes = _extract(recordings, front_end, folder, workers, progress)
-        if not quiet:
-            _say(notes, recordings)
+    def load(waiting: Sequence[FrontEnd], folders: Mapping[FrontEnd, Path]) -> None:
+        """Opens or builds the first, and the others within its build; the innermost build extracts for all."""
+        if not waiting:
+            if folders:
+                _say(_extract(recordings, folders, workers, progress), recordings)
+            return
+        first, *others = waiting
+        built = False
 
-    return open_or_build(cache_root, "features", key, build)
+        def build(folder: Path) -> None:
+            nonlocal built
+            built = True
+            load(others, {**folders, first: folder})
+
+        done[first] = open_or_build(cache_root, "features", keys[first], build)
+        if not built:
+            load(others, folders)
+
+    # In one order in every process: two that want some of the same never wait for each other.
+    load(sorted(keys, key=lambda front_end: digest(keys[front_end])), {})
+    return done
+
+
+def _key(recordings: Recordings, front_end: FrontEnd) -> dict[str, Any]:
+    return {"recordings": recordings.digest, "front_end": front_end.to_json(), "format": FORMAT}
 
 
 class _Batch(NamedTuple):
-    """Features of a run of clips, (batch, mels, frames) float16, or why some of them could not be read."""
+    """Of a run of clips: features by front end, (batch, mels, frames) float16, and why some could not be read."""
 
-    features: np.ndarray
+    features: dict[FrontEnd, np.ndarray]
+    clips: int
     notes: Counter[str]
     faults: list[str]
 
 
 def _extract(
     recordings: Recordings,
-    front_end: FrontEnd,
-    folder: Path,
+    folders: Mapping[FrontEnd, Path],
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> Counter[str]:
-    """Writes the features; how many clips had to be changed, by what was done."""
+    """Writes the features into the folder of each front end; how many clips had to be changed, by what was done."""
     names: list[str] = recordings.clips["filename"].tolist()
+    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
     notes: Counter[str] = Counter()
     faults: list[str] = []
     done = 0
-    # Ordinary writes in row order, not writes through a map: a full disk is then an error and not a dead process.
-    with (folder / "clips.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f2", "fortran_order": False, "shape": (len(names), front_end.mels, front_end.frames)}
-        )
-        for batch in _in_order(recordings.root, names, front_end, workers):
+    threads = torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads)  # part of the setting is the process's, not the thread's
+        # Ordinary writes in row order, not writes through a map: a full disk is then an error and not a dead process.
+        files = {front_end: stack.enter_context((folders[front_end] / "clips.npy").open("wb")) for front_end in folders}
+        for front_end, file in files.items():
+            shape = (len(names), front_end.mels, front_end.frames)
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        extract = partial(_batch, recordings.root, tuple(folders))
+        for batch in in_order(extract, batches, workers, partial(torch.set_num_threads, 1)):
             notes += batch.notes
             faults += batch.faults
             if not faults:
-                file.write(batch.features.astype("<f2", copy=False).tobytes())
-            done += len(batch.features)
+                for front_end, file in files.items():
+                    file.write(batch.features[front_end].astype("<f2", copy=False).tobytes())
+            done += batch.clips
             if progress is not None:
                 progress(done, len(names))
     if faults:
         raise RecordingsError(recordings.root, faults)
-    recordings.clips.to_csv(folder / "index.csv", index=False)
+    for folder in folders.values():
+        recordings.clips.to_csv(folder / "index.csv", index=False)
     return notes
 
 
@@ -114,36 +152,21 @@ def _say(notes: Counter[str], recordings: Recordings) -> None:
     for note, count in sorted(notes.items()):
         level = logging.WARNING if note == "silent" else logging.INFO
         clips = "1 clip was" if count == 1 else f"{count:,} clips were"
-        log.log(level, "%s %s (of %s in %s)", clips, _SAID[note], f"{len(recordings.clips):,}", recordings.root)
+        log.log(level, "%s %s (of %s in %s)", clips, NOTES[note], f"{len(recordings.clips):,}", recordings.root)
 
 
-def _in_order(root: Path, names: list[str], front_end: FrontEnd, workers: int) -> Iterator[_Batch]:
-    """Batches in row order from several threads; at most a few wait in memory, however slow the reader is."""
-    threads = torch.get_num_threads()
-    waiting: deque[Future[_Batch]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="features", initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        for start in range(0, len(names), BATCH):
-            waiting.append(pool.submit(_batch, root, names[start : start + BATCH], front_end))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # part of the setting is the process's, not the thread's
-
-
-def _batch(root: Path, names: list[str], front_end: FrontEnd) -> _Batch:
-    waves = np.zeros((len(names), front_end.sample_rate), dtype=np.float32)
+def _batch(root: Path, front_ends: Sequence[FrontEnd], names: Sequence[str]) -> _Batch:
+    features = {each: np.zeros((len(names), each.mels, each.frames), dtype=np.float16) for each in front_ends}
     notes: Counter[str] = Counter()
     faults = []
     for row, name in enumerate(names):
         try:
-            waves[row], found = read_clip(root / name, front_end.sample_rate)
+            wave, found = read_clip(root / name, front_ends[0].sample_rate)
         except AudioError as error:
             faults.append(f"{name} {error.reason}")
-        else:
-            notes.update(found)
-    features = log_mel(torch.from_numpy(waves), front_end).to(torch.float16).numpy()
-    return _Batch(features, notes, faults)
+            continue
+        notes.update(found)
+        second = torch.from_numpy(wave[None])
+        for front_end in front_ends:  # one by one: the spectrum of one clip stays in the core's own cache
+            features[front_end][row] = log_mel(second, front_end)[0].half().numpy()
+    return _Batch(features, len(names), notes, faults)

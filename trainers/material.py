@@ -5,10 +5,11 @@ worker the paths and open them there; pickling a map would copy all of it.
 """
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ import pandas as pd
 
 from search_spaces.digest import digest
 from search_spaces.errors import NasError
+from trainers.copies import COPY_DEVICE
+from trainers.front_end import BASELINE_2025, FrontEnd, FrontEndError
 from trainers.validation import validation_mask
 
 Part = Literal["fit", "validation", "test"]
@@ -24,6 +27,20 @@ PARTS: tuple[Part, ...] = ("fit", "validation", "test")
 
 class MaterialError(NasError):
     """Features, labels or teacher logits that are damaged or do not belong together."""
+
+
+class ClipViews(NamedTuple):
+    """Other draws of the training clips, which are the first rows; see `trainers.views`.
+
+    Attributes:
+        features: (clips, views, mels, frames) float16, a memory map. Never written to.
+        partners: (clips, views) row of the clip that is mixed in.
+        weights: (clips, views) float32 share of the clip itself; 1 where none is mixed in.
+    """
+
+    features: npt.NDArray[np.float16]
+    partners: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +55,11 @@ class Material:
             on. No row is in two parts.
         scenes: Names of the scenes in the order of the labels.
         logits: (clips, scenes) float16 logits of the teacher for each clip, or none.
+        views: Augmented draws of the training clips, or none. A student is never judged on them.
         name: What these clips, in these parts, are called in the keys of caches.
         features_name: The same for the features alone.
         recordings: The same for what was recorded, in the order of the rows, whatever the features.
+        front_end: Made the features: says what their numbers mean.
     """
 
     features: npt.NDArray[np.float16]
@@ -49,9 +68,11 @@ class Material:
     rows: Mapping[Part, npt.NDArray[np.int64]]
     scenes: tuple[str, ...]
     logits: npt.NDArray[np.float16] | None = None
+    views: ClipViews | None = None
     name: str = "arrays"
     features_name: str = "arrays"
     recordings: str = "arrays"
+    front_end: FrontEnd = BASELINE_2025
 
     def __post_init__(self) -> None:
         if self.features.ndim != 3 or len(self.labels) != len(self.features) or len(self.devices) != len(self.features):
@@ -71,10 +92,23 @@ class Material:
                 f"teacher logits of shape {self.logits.shape} do not belong to {len(self.labels)} clips of "
                 f"{len(self.scenes)} scenes"
             )
+        if self.views is not None:
+            clips, views = self.views.features.shape[:2]
+            fits = self.views.features.shape[2:] == self.features.shape[1:] and clips > self.rows["fit"].max(initial=-1)
+            if not fits or any(array.shape != (clips, views) for array in (self.views.partners, self.views.weights)):
+                raise MaterialError(
+                    f"views of shape {self.views.features.shape} do not belong to features of {self.features.shape}"
+                )
 
     @classmethod
     def open(
-        cls, features_dir: Path, *, validation_share: float, validation_seed: int, logits_dir: Path | None = None
+        cls,
+        features_dir: Path,
+        *,
+        validation_share: float,
+        validation_seed: int,
+        logits_dir: Path | None = None,
+        views_dir: Path | None = None,
     ) -> "Material":
         """The material in a finished feature cache.
 
@@ -84,6 +118,7 @@ class Material:
             validation_seed: Chooses those locations.
             logits_dir: A folder of `trainers.teacher_logits.teacher_logits` of the same recordings. The teacher may
                 have heard other features of them.
+            views_dir: A folder of `trainers.views.load_views` of the same recordings and front end.
 
         Raises:
             MaterialError: If a file is missing, cut short or does not belong to the others.
@@ -95,6 +130,10 @@ class Material:
                 f"the teacher logits in {logits_dir} are of other recordings than the features in {features_dir}; "
                 "make the logits of these"
             )
+        if views_dir is not None and any(
+            _key_of(views_dir, part) != _key_of(features_dir, part) for part in ("recordings", "front_end")
+        ):
+            raise MaterialError(f"the views in {views_dir} are not of the clips in {features_dir}; make those of these")
         clips = _index(features_dir)
         scenes = tuple(sorted(clips["scene"].unique()))
         features = mapped_array(features_dir / "clips.npy", clips=len(clips), dims=3)
@@ -106,14 +145,19 @@ class Material:
             devices=clips["device"].to_numpy(dtype=str),
             rows={
                 "fit": np.flatnonzero(train & ~held_out),
-                "validation": np.flatnonzero(held_out),
+                # A copy is for learning: where its clip is judged on, it is in no part.
+                "validation": np.flatnonzero(held_out & (clips["device"] != COPY_DEVICE).to_numpy()),
                 "test": np.flatnonzero((clips["split"] == "test").to_numpy()),
             },
             scenes=scenes,
             logits=None if logits_dir is None else mapped_array(logits_dir / "logits.npy", clips=len(clips), dims=2),
-            name=digest([features_dir.name, validation_share, validation_seed]),
+            views=None if views_dir is None else _views(views_dir, int(train.sum())),
+            name=digest(
+                [features_dir.name, validation_share, validation_seed, *([] if views_dir is None else [views_dir.name])]
+            ),
             features_name=features_dir.name,
             recordings=recordings,
+            front_end=_front_end_of(features_dir),
         )
 
     @property
@@ -150,14 +194,38 @@ def mapped_array(path: Path, *, clips: int, dims: int) -> npt.NDArray[np.float16
     return array
 
 
+def _views(folder: Path, clips: int) -> ClipViews:
+    path = folder / "mixing.npz"
+    try:
+        with np.load(path, allow_pickle=False) as mixing:
+            partners, weights = mixing["partners"], mixing["weights"]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise MaterialError(f"{path} cannot be read ({error}); delete its folder and it is made again") from error
+    return ClipViews(mapped_array(folder / "clips.npy", clips=clips, dims=4), partners, weights)
+
+
 def _recordings_of(folder: Path) -> str:
     """The digest of the recordings that a cache was made from: of every clip, in the order of the cache's rows."""
+    return str(_key_of(folder, "recordings"))
+
+
+def _front_end_of(features_dir: Path) -> FrontEnd:
+    try:
+        return FrontEnd.from_json(_key_of(features_dir, "front_end"))
+    except (AttributeError, FrontEndError) as error:
+        raise MaterialError(
+            f"{features_dir / 'key.json'} names no front end ({error}); delete its folder and it is made again"
+        ) from error
+
+
+def _key_of(folder: Path, name: str) -> Any:
+    """One part of what a cache was made from."""
     path = folder / "key.json"
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["recordings"])
+        return json.loads(path.read_text(encoding="utf-8"))[name]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise MaterialError(
-            f"{path} does not say which recordings it is of ({error!r}); delete its folder and it is made again"
+            f"{path} does not say which {name} it is of ({error!r}); delete its folder and it is made again"
         ) from error
 
 

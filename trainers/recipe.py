@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from search_spaces.errors import InputError
+from trainers.augmentation.settings import Augmentation
 
 
 class RecipeError(InputError, ValueError):
@@ -14,9 +15,9 @@ class RecipeError(InputError, ValueError):
         super().__init__(f"the training recipe has {name}={value!r}; it must be {expected}")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of one training.
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Augmentation):
+    """Settings of one training: those of its augmentation, and
 
     Attributes:
         epochs: Passes over the fit clips; the learning rate reaches 0 at their end.
@@ -26,9 +27,6 @@ class Recipe:
         warm_up: Share of all steps in which the rate rises linearly, in [0, 1).
         temperature: Softens teacher and student before they are compared; above 0.
         teacher_share: Weight of the teacher in the loss, in [0, 1]; without effect where there are no teacher logits.
-        mixstyle_probability: Share of the batches that Freq-MixStyle changes, in [0, 1].
-        mixstyle_alpha: Of the Beta(alpha, alpha) that draws the mixing weights; above 0.
-        roll: Largest circular shift along time, as a share of the frames, in [0, 1].
     """
 
     epochs: int
@@ -38,16 +36,14 @@ class Recipe:
     warm_up: float = 0.1
     temperature: float = 2.0
     teacher_share: float = 0.7
-    mixstyle_probability: float = 0.4
-    mixstyle_alpha: float = 0.3
-    roll: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, least in (("epochs", 1), ("batch", 2)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise RecipeError(name, value, f"a whole number of at least {least}")
-        for name in ("learning_rate", "temperature", "mixstyle_alpha"):
+        for name in ("learning_rate", "temperature"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise RecipeError(name, value, "a finite number above 0")
@@ -55,10 +51,8 @@ class Recipe:
             raise RecipeError("weight_decay", self.weight_decay, "a finite number, 0 or above")
         if not 0 <= self.warm_up < 1:
             raise RecipeError("warm_up", self.warm_up, "a share of the steps, from 0 to below 1")
-        for name in ("teacher_share", "mixstyle_probability", "roll"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise RecipeError(name, value, "between 0 and 1")
+        if not 0 <= self.teacher_share <= 1:
+            raise RecipeError("teacher_share", self.teacher_share, "between 0 and 1")
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """The rate of one step: a linear rise over the warm-up, then half a cosine down to 0.

@@ -72,27 +72,65 @@ def read_recordings(root: Path, train_list: str = DEFAULT_TRAIN_LIST) -> Recordi
     Raises:
         RecordingsError: With every fault found, not only the first.
     """
+    found = survey(root, train_list)
+    if found.faults:
+        raise RecordingsError(found.root, found.faults)
+    rows = list(found.clips.itertuples(index=False, name=None))
+    return Recordings(
+        root=found.root,
+        clips=found.clips,
+        scenes=tuple(sorted(found.clips["scene"].unique())),
+        digest=digest([[[*row, size] for row, size in zip(rows, found.sizes, strict=True)], _sample(found.root, rows)]),
+    )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the lists of a data set say and which of its files are there; none of them is opened.
+
+    Attributes:
+        root: The data set's folder.
+        clips: As in `Recordings`, of those clips that all lists know.
+        sizes: Of their files in bytes, in the order of the rows.
+        files: Names of all listed files that are there and not empty, whether meta.csv knows them or not.
+        complete: Whether `clips` has every clip that is listed.
+        faults: One sentence for each, one of each kind first.
+    """
+
+    root: Path
+    clips: pd.DataFrame
+    sizes: tuple[int, ...]
+    files: tuple[str, ...]
+    complete: bool
+    faults: tuple[str, ...]
+
+
+def survey(root: Path, train_list: str = DEFAULT_TRAIN_LIST) -> Survey:
+    """What `read_recordings` finds, with the faults in place of an error."""
     root = Path(root)
-    if not root.is_dir():
-        raise RecordingsError(root, ["there is no such folder"])
     faults: dict[str, list[str]] = defaultdict(list)
-    meta = _read_table(root, "meta.csv", _META, faults["csv"])
-    names = {
-        "train": _train_list(root, train_list, faults["csv"]),
-        "test": _either(root, "split_setup/test.csv", "evaluation_setup/fold1_evaluate.csv"),
-    }
-    lists = {split: _read_table(root, name, _LIST, faults["csv"]) for split, name in names.items()}
-    rows, sizes = _join(root, meta, lists, faults)
+    rows: list[tuple[str, ...]] = []
+    sizes: dict[str, int] = {}
+    if root.is_dir():
+        meta = _read_table(root, "meta.csv", _META, faults["csv"])
+        names = {
+            "train": _train_list(root, train_list, faults["csv"]),
+            "test": _either(root, "split_setup/test.csv", "evaluation_setup/fold1_evaluate.csv"),
+        }
+        lists = {split: _read_table(root, name, _LIST, faults["csv"]) for split, name in names.items()}
+        sizes = {name: _size(root, name, faults) for listed in lists.values() for name in sorted(listed or {})}
+        rows = _join(meta, lists, faults)
+    else:
+        faults["csv"].append("there is no such folder")
     clips = pd.DataFrame(rows, columns=list(COLUMNS))
     _check_splits(clips, faults)
-    told = _one_of_each_kind_first(faults.values())
-    if told:
-        raise RecordingsError(root, told)
-    return Recordings(
+    return Survey(
         root=root,
         clips=clips,
-        scenes=tuple(sorted(set(clips["scene"]))),
-        digest=digest([[[*row, size] for row, size in zip(rows, sizes, strict=True)], _sample(root, rows)]),
+        sizes=tuple(sizes[row[0]] for row in rows),
+        files=tuple(name for name, size in sizes.items() if size),
+        complete=not (faults["csv"] or faults["meta"]),
+        faults=tuple(_one_of_each_kind_first(faults.values())),
     )
 
 
@@ -119,7 +157,10 @@ _Rows = dict[str, dict[str, str]]
 
 
 def _read_table(root: Path, name: str, columns: Sequence[str], faults: list[str]) -> _Rows | None:
-    """The rows of one tab-separated file by filename, or None where it cannot be read as such."""
+    """The rows of one tab-separated file by filename, or None where it cannot be read as such.
+
+    It must have these columns; any other of meta.csv's is read too.
+    """
     try:
         text = (root / name).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -138,7 +179,7 @@ def _read_table(root: Path, name: str, columns: Sequence[str], faults: list[str]
         noun = "column" if len(absent) == 1 else "columns"
         faults.append(f"{name} has no {noun} {', '.join(absent)}; its tab-separated header is {first[:80]!r}")
         return None
-    places = {column: header.index(column) for column in columns}
+    places = {column: header.index(column) for column in _META if column in header}
     rows: _Rows = {}
     before = len(faults)
     for number, line in enumerate(lines, start=2):
@@ -161,28 +202,39 @@ def _read_table(root: Path, name: str, columns: Sequence[str], faults: list[str]
     return rows
 
 
-def _join(
-    root: Path, meta: _Rows | None, lists: dict[str, _Rows | None], faults: dict[str, list[str]]
-) -> tuple[list[tuple[str, ...]], list[int]]:
-    """The listed clips that meta.csv knows, as rows of `COLUMNS`, and the sizes of their files in bytes."""
+def _join(meta: _Rows | None, lists: dict[str, _Rows | None], faults: dict[str, list[str]]) -> list[tuple[str, ...]]:
+    """The listed clips that meta.csv knows, as rows of `COLUMNS`; whatever is said of them twice is compared."""
     rows: list[tuple[str, ...]] = []
-    sizes: list[int] = []
+    if meta is None:
+        return rows
+    used = {column: {row[column] for row in meta.values()} for column in _META[1:]}
     for split, listed in lists.items():
         for filename, entry in sorted((listed or {}).items()):
-            size = _size(root, filename, faults)
-            if meta is None:
-                continue
             if filename not in meta:
                 faults["meta"].append(f"{filename} is in the {split} list but not in meta.csv")
                 continue
-            known, scene = meta[filename], entry["scene_label"]
-            if known["scene_label"] != scene:
-                faults["label"].append(
-                    f"{filename} is {scene!r} in the {split} list but {known['scene_label']!r} in meta.csv"
-                )
-            rows.append((filename, scene, known["identifier"], known["source_label"], split))
-            sizes.append(size)
-    return rows, sizes
+            known = meta[filename]
+            in_name = {column: word for column, word in _said_by_name(filename).items() if word in used[column]}
+            for place, said in ((f"the {split} list", entry), ("its name", in_name)):
+                faults["label"] += [
+                    f"{filename}: {column} is {word!r} in {place} but {known[column]!r} in meta.csv"
+                    for column, word in said.items()
+                    if word != known[column]
+                ]
+            rows.append((filename, entry["scene_label"], known["identifier"], known["source_label"], split))
+    return rows
+
+
+def _said_by_name(filename: str) -> dict[str, str]:
+    """The columns that a name after TAU's pattern repeats: <scene>-<city>-<location>-<recording>-<segment>-<device>.
+
+    Other names say nothing. Nor does a field that no clip of meta.csv has: names may follow another pattern of six
+    fields, or be those of changed copies.
+    """
+    fields = os.path.splitext(filename.rpartition("/")[2])[0].split("-")
+    if len(fields) != 6:
+        return {}
+    return {"scene_label": fields[0], "identifier": "-".join(fields[1:3]), "source_label": fields[5]}
 
 
 def _size(root: Path, filename: str, faults: dict[str, list[str]]) -> int:
@@ -191,7 +243,7 @@ def _size(root: Path, filename: str, faults: dict[str, list[str]]) -> int:
         faults["path"].append(f"{filename!r} leads out of the data set's folder")
         return 0
     try:
-        found = os.stat(root / filename)
+        found = os.stat(os.path.join(root, filename))
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         reason = "is listed but missing on disk" if missing else f"cannot be read ({error.strerror})"
@@ -199,7 +251,8 @@ def _size(root: Path, filename: str, faults: dict[str, list[str]]) -> int:
         return 0
     if not stat.S_ISREG(found.st_mode):
         faults["missing"].append(f"{filename} is not a file")
-    elif found.st_size == 0:
+        return 0
+    if found.st_size == 0:
         faults["empty"].append(f"{filename} is an empty file")
     return found.st_size
 
@@ -225,10 +278,10 @@ def _leaves(filename: str) -> bool:
 def _check_splits(clips: pd.DataFrame, faults: dict[str, list[str]]) -> None:
     """A location on both sides would let a network be tested on a place it has heard."""
     train, test = (clips[clips["split"] == split] for split in ("train", "test"))
-    for location in sorted(set(train["location"]) & set(test["location"])):
+    for location in sorted(set(train["location"].unique()) & set(test["location"].unique())):
         faults["location"].append(f"location {location} is in both the training and the test list")
     if len(train):
-        for scene in sorted(set(test["scene"]) - set(train["scene"])):
+        for scene in sorted(set(test["scene"].unique()) - set(train["scene"].unique())):
             faults["scene"].append(f"scene {scene} has test clips but no training clip")
 
 

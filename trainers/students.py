@@ -36,6 +36,8 @@ class Lesson:
         features_dir: A folder of `trainers.features.load_features`, of the architecture's input.
         logits_dir: A folder of `trainers.teacher_logits.teacher_logits` of the same recordings, whatever features the
             teacher heard, or None to learn from labels alone.
+        views_dir: A folder of `trainers.views.load_views` of the clips in `features_dir`, or None to hear them as they
+            are.
         validation_share: Share of the training list's locations that the student is judged on.
         validation_seed: Chooses those locations; one for a whole study.
     """
@@ -48,6 +50,7 @@ class Lesson:
     logits_dir: Path | None
     validation_share: float
     validation_seed: int
+    views_dir: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads back."""
@@ -60,6 +63,7 @@ class Lesson:
             "logits_dir": None if self.logits_dir is None else str(self.logits_dir),
             "validation_share": self.validation_share,
             "validation_seed": self.validation_seed,
+            "views_dir": None if self.views_dir is None else str(self.views_dir),
         }
 
     @staticmethod
@@ -74,13 +78,14 @@ class Lesson:
             logits_dir=None if data["logits_dir"] is None else Path(data["logits_dir"]),
             validation_share=data["validation_share"],
             validation_seed=data["validation_seed"],
+            views_dir=None if data["views_dir"] is None else Path(data["views_dir"]),
         )
 
     @property
     def key(self) -> str:
         """Changes with everything that could change the student; caches count by their names, which are digests."""
-        caches = [self.features_dir.name, None if self.logits_dir is None else self.logits_dir.name]
-        return digest([self.to_json() | {"features_dir": None, "logits_dir": None}, caches])
+        folders = {"features_dir": self.features_dir, "logits_dir": self.logits_dir, "views_dir": self.views_dir}
+        return digest(self.to_json() | {name: folder and folder.name for name, folder in folders.items()})
 
     def material(self) -> Material:
         """The clips of this lesson, opened from their caches.
@@ -93,6 +98,7 @@ class Lesson:
             validation_share=self.validation_share,
             validation_seed=self.validation_seed,
             logits_dir=self.logits_dir,
+            views_dir=self.views_dir,
         )
         shape = self.architecture.input
         if (material.mels, material.frames) != (shape.mels, shape.frames):  # the network would take them all the same

@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.errors import InputError, NasError
 from search_spaces.seeds import derive_seed
-from trainers.augmentation import augmented
+from trainers.augmentation.batches import Batch, augmented
 from trainers.distillation import distillation_loss
+from trainers.fit_clips import FitClips
 from trainers.material import Material
 from trainers.recipe import Recipe
 from trainers.threads import torch_threads
@@ -51,8 +53,8 @@ class Training:
     Args:
         network: (batch, 1, mels, frames) -> (batch, scenes).
         material: Teacher logits in it are used; without them the loss is cross-entropy with the labels.
-        seed: The only source of chance: order of the clips, augmentation and dropout. With one thread on one machine,
-            equal seeds and weights end in equal weights.
+        seed: The only source of chance: order of the clips, their views, augmentation and dropout. With one thread on
+            one machine, equal seeds and weights end in equal weights.
         threads: Torch threads while an epoch runs; by default as many as are set.
         device: Where to compute. On anything but the CPU the fit clips are copied there once.
 
@@ -70,24 +72,16 @@ class Training:
         threads: int | None = None,
         device: str = "cpu",
     ) -> None:
-        rows = material.rows["fit"]
-        if len(rows) < 2:
-            raise InputError(f"there are {len(rows)} clips to learn from; a training needs at least 2")
+        if len(material.rows["fit"]) < 2:
+            raise InputError(f"there are {len(material.rows['fit'])} clips to learn from; a training needs at least 2")
         self.network = channels_last(network.to(device))
         self.recipe = recipe
         self.epochs_done = 0
         self._seed = seed
         self._threads = threads
         self._device = torch.device(device)
-        self._features = torch.from_numpy(material.features)
-        self._labels = torch.from_numpy(material.labels)
-        self._logits = None if material.logits is None else torch.from_numpy(material.logits)
-        self._rows = torch.from_numpy(rows)
-        if self._device.type != "cpu":
-            self._features = self._features[self._rows].to(self._device)
-            self._labels = self._labels[self._rows].to(self._device)
-            self._logits = None if self._logits is None else self._logits[self._rows].to(self._device)
-            self._rows = torch.arange(len(rows), device=self._device)
+        self._clips = FitClips(material, self._device)
+        self._front_end = material.front_end
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
@@ -95,7 +89,7 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one epoch. A last batch of a single clip is left out: batch norm cannot learn from it."""
-        return len(self._rows) // self.recipe.batch + (len(self._rows) % self.recipe.batch > 1)
+        return len(self._clips) // self.recipe.batch + (len(self._clips) % self.recipe.batch > 1)
 
     def epoch(self) -> EpochResult:
         """Teaches one more epoch.
@@ -108,14 +102,14 @@ class Training:
             raise ValueError(f"all {self.recipe.epochs} epochs of this training are done")
         started = time.perf_counter()
         rng = np.random.default_rng(derive_seed(self._seed, "epoch", self.epochs_done))
-        order = self._rows[torch.from_numpy(rng.permutation(len(self._rows))).to(self._device)]
+        order = rng.permutation(len(self._clips))
         self.network.train()
         losses, sizes = [], []
         with torch_threads(self._threads), _generator(self._device, derive_seed(self._seed, "torch", self.epochs_done)):
             for step in range(self.steps_per_epoch):
-                rows = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
-                losses.append(self._step(rows, step, rng))
-                sizes.append(len(rows))
+                places = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
+                losses.append(self._step(places, step, rng))
+                sizes.append(len(places))
             means = torch.stack(losses).double().cpu().numpy()
         if not np.isfinite(means).all():
             step = int(np.flatnonzero(~np.isfinite(means))[0])
@@ -126,27 +120,26 @@ class Training:
         self.epochs_done += 1
         return EpochResult(self.epochs_done, float(np.average(means, weights=sizes)), time.perf_counter() - started)
 
-    def _step(self, rows: Tensor, step: int, rng: np.random.Generator) -> Tensor:
+    def _step(self, places: npt.NDArray[np.int64], step: int, rng: np.random.Generator) -> Tensor:
         steps = self.recipe.epochs * self.steps_per_epoch
         rate = self.recipe.learning_rate_at(self.epochs_done * self.steps_per_epoch + step, steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        batch = augmented(self._features[rows], self.recipe, rng)[:, None]
-        logits = self.network(batch)
-        loss = self._loss(logits, rows)
+        batch = augmented(self._clips.batch(places, rng), self.recipe, self._front_end, rng)
+        loss = self._loss(self.network(batch.features[:, None]), batch)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
         self._optimizer.step()
         return loss.detach()
 
-    def _loss(self, logits: Tensor, rows: Tensor) -> Tensor:
-        if self._logits is None:
-            return F.cross_entropy(logits, self._labels[rows])
+    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        if batch.logits is None:
+            return F.cross_entropy(logits, batch.targets)
         return distillation_loss(
             logits,
-            self._logits[rows],
-            self._labels[rows],
+            batch.logits,
+            batch.targets,
             temperature=self.recipe.temperature,
             teacher_share=self.recipe.teacher_share,
         )

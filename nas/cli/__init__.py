@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import signal
 import sys
 
 import click
@@ -16,6 +17,7 @@ COMMANDS = {
     "report": "write the HTML report of a study",
     "export": "write one trained student as a bundle",
     "predict": "which scenes recordings come from, by an export or a published checkpoint",
+    "data": "check a data set, or describe it",
     "cost": "the exact cost of a design",
 }
 
@@ -69,6 +71,7 @@ def main() -> None:
     """The console script. Exit codes: 0 done; 1 the work failed; 2 wrong usage or input; 3 done, but something does not
     fit; 130 stopped by Ctrl-C; 143 by SIGTERM."""
     debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     try:
         code = nas.main(standalone_mode=False)
     except click.ClickException as error:

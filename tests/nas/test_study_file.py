@@ -1,5 +1,6 @@
 """A study file is read exactly, and what is wrong in one is named by line, field and remedy."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from search_spaces.architecture import InputShape
 from search_spaces.budget import Budget
 from search_spaces.designs import design
 from search_spaces.spaces import SPACE_NAMES
+from trainers.augmentation.named_sets import NAMED_SETS
+from trainers.augmentation.settings import ImpulseResponses, Views
+from trainers.recipe import Recipe
 
 
 def loaded(tmp_path: Path, text: str) -> StudyFile:
@@ -100,6 +104,35 @@ def test_a_study_survives_its_json(tmp_path: Path) -> None:
             "line 5: data.validation_share is 1.0; input should be less",
         ),
         ("  synthetic:", "  root: /x\n  synthetic:", "give either root or synthetic, not both"),
+        (
+            "epochs: 2",
+            "epochs: 2, augmentation: dynacap",
+            "augmentation 'dynacap' is not known; expected one of baseline-2025, cp-jku-2023, dynacp, sharif-teacher",
+        ),
+        ("epochs: 2", "epochs: 2, augmentation: [dynacp]", "augmentation ['dynacp'] is not known"),
+        (
+            "epochs: 2",
+            "epochs: 2, augmentatoin: dynacp",
+            "student.augmentatoin is not a field of a study file; did you",
+        ),
+        ("epochs: 2", "epochs: 2, frequency_mask: 48", "the augmentation has frequency_mask=48"),
+        ("budget:", "views: {cuont: 2}\nbudget:", "views.cuont is not a field of a study file; did you mean count?"),
+        ("budget:", "views: {count: 0}\nbudget:", "line 8: views is {'count': 0}; the augmentation has count=0"),
+        (
+            "budget:",
+            "views: {augmentation: cp-jku-2023}\nbudget:",
+            "views.impulse_responses.folder is missing; add it",
+        ),
+        (
+            "budget:",
+            "views: {impulse_responses: {fodler: /x}}\nbudget:",
+            "views.impulse_responses.fodler is not a field of a study file; did you mean folder?",
+        ),
+        (
+            "budget:",
+            "views: {f_max_range: 1000}\nbudget:",
+            "line 8: views is {'f_max_range': 1000}; front end: f_max is 4500",
+        ),
         ("name: toy", "name: ../toy", "line 1: name is '../toy'"),
         ("seed: 3", "seed: [3", "toy.yaml is not valid YAML"),
         ("seed: 3", "seed: 2026-13-45", "toy.yaml is not valid YAML: month must be in 1..12"),
@@ -113,6 +146,38 @@ def test_a_fault_is_told_with_its_place_and_remedy(tmp_path: Path, old: str, new
         loaded(tmp_path, STUDY.replace(old, new))
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMED_SETS)
+def test_a_named_augmentation_stands_for_its_settings_and_those_beside_it_win(tmp_path: Path, name: str) -> None:
+    study = loaded(
+        tmp_path,
+        STUDY.replace("epochs: 1", f"epochs: 1, augmentation: {name}").replace(
+            "epochs: 2", f"epochs: 2, roll: 0.5, augmentation: {name}"
+        ),
+    )
+    given = asdict(NAMED_SETS[name].batches)
+    assert study.teacher == Recipe(epochs=1, **given)
+    assert study.student == Recipe(epochs=2, batch=32, **given | {"roll": 0.5})
+    assert study_from_json(study.to_json(), "toy") == study
+
+
+def test_a_named_augmentation_of_the_views_leaves_their_number_and_the_folder_to_the_study(tmp_path: Path) -> None:
+    responses = "{folder: /dirs, probability: 0.4}"
+    views = f"views: {{augmentation: cp-jku-2023, count: 4, f_max_range: 200, impulse_responses: {responses}}}"
+    text = STUDY.replace("f_max: 4000", "f_max: 3000").replace("budget:", f"{views}\nbudget:")
+    study = loaded(tmp_path, text)
+    heard = ImpulseResponses(folder="/dirs", probability=0.4, devices=("a",))
+    assert study.views == Views(count=4, f_max_range=200, impulse_responses=heard)
+    assert study_from_json(study.to_json(), "toy") == study
+    assert loaded(tmp_path, STUDY).views == Views()
+
+
+def test_the_full_preset_has_the_baseline_s_augmentation() -> None:
+    study = load_study("dcase2025")
+    given = asdict(NAMED_SETS["baseline-2025"].batches)
+    assert study.student == replace(study.student, **given)
+    assert study.teacher == replace(study.teacher, **given | {"mixstyle_probability": 0.8, "mixstyle_alpha": 0.4})
 
 
 def test_several_faults_are_told_together(tmp_path: Path) -> None:
@@ -145,7 +210,7 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
 @settings(max_examples=150, deadline=None)
 @given(
     section=st.sampled_from(
-        ["name", "seed", "data", "features", "inputs", "budget", "teacher", "student", "search", "space"]
+        ["name", "seed", "data", "features", "inputs", "budget", "views", "teacher", "student", "search", "space"]
     ),
     junk=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from trainers.audio import AudioError, read_clip, to_second
+from trainers.audio import AudioError, listen, read_clip, to_second
 
 RATE = 16_000
 
@@ -162,3 +162,16 @@ def test_samples_that_are_not_numbers_are_an_error(tmp_path: Path) -> None:
     samples[100] = np.nan
     with pytest.raises(AudioError, match="not finite"):
         read_clip(saved(tmp_path / "a.wav", samples, subtype="FLOAT"), RATE)
+
+
+def test_listening_says_what_a_file_holds(tmp_path: Path) -> None:
+    stereo = np.stack([tone(1.5, 48_000), np.zeros(72_000)], axis=1)
+    sound = listen(saved(tmp_path / "a.wav", stereo, 48_000, "PCM_24"))
+    assert sound[:3] == (48_000, 2, "WAV, Signed 24 bit PCM")
+    assert sound.rms == pytest.approx(0.25 / np.sqrt(2), rel=1e-5)  # half of a sine of amplitude 0.5
+    assert sound.notes == ("mixed to mono", "cut")
+    assert listen(saved(tmp_path / "b.wav", tone(0.25))).rms == pytest.approx(0.25 / np.sqrt(2), rel=1e-5)
+    encodings = [listen(saved(tmp_path / f"c.{suffix}", tone())).encoding for suffix in ("flac", "ogg")]
+    assert encodings == ["FLAC, Signed 16 bit PCM", "OGG, Vorbis"]
+    with pytest.raises(AudioError, match="does not exist"):
+        listen(tmp_path / "none.wav")

@@ -5,7 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,8 @@ import torch
 
 from search_spaces.errors import InputError
 from trainers.audio import read_clip
-from trainers.features import BATCH, load_features
+from trainers.cache import open_or_build
+from trainers.features import BATCH, load_all_features, load_features
 from trainers.front_end import FrontEnd, log_mel
 from trainers.recordings import Recordings, RecordingsError, read_recordings
 
@@ -85,6 +89,57 @@ def test_other_settings_or_other_recordings_have_their_own_features(recordings: 
     assert len(folders) == 4
 
 
+def test_several_front_ends_are_extracted_in_one_pass(
+    recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front_ends = [replace(TINY, hop=hop, mels=mels) for mels in (8, 12) for hop in (400, 500)]
+    alone = {
+        each: load_features(recordings, each, tmp_path / "alone", workers=1).joinpath("clips.npy").read_bytes()
+        for each in front_ends
+    }
+    heard: list[Path] = []
+
+    def counted(path: Path, sample_rate: int) -> tuple[np.ndarray, tuple[str, ...]]:
+        heard.append(path)
+        return read_clip(path, sample_rate)
+
+    monkeypatch.setattr("trainers.features.read_clip", counted)
+    caches = tmp_path / "together"
+    first = load_all_features(recordings, front_ends[1:2], caches)
+    assert len(heard) == len(recordings.clips)
+    folders = load_all_features(recordings, front_ends, caches)
+    assert len(heard) == 2 * len(recordings.clips)  # once more for the three that were missing
+    assert folders[front_ends[1]] == first[front_ends[1]]
+    assert {each: (folder / "clips.npy").read_bytes() for each, folder in folders.items()} == alone
+    assert sorted(caches.iterdir()) == sorted(folders.values())
+    assert load_all_features(recordings, front_ends[::-1], caches) == folders
+    assert len(heard) == 2 * len(recordings.clips)
+
+
+def test_front_ends_of_two_sample_rates_are_not_extracted_together(recordings: Recordings, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="one sample rate"):
+        load_all_features(recordings, [TINY, replace(TINY, sample_rate=16_000)], tmp_path)
+
+
+def test_caches_are_locked_in_one_order_whatever_the_order_of_wishes(
+    recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two processes that build some of the same would otherwise wait for each other forever.
+    front_ends = [replace(TINY, hop=hop) for hop in (400, 500, 700, 900)]
+    orders: list[list[int]] = []
+
+    def opened(root: Path, kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> Path:
+        orders[-1].append(key["front_end"]["hop"])
+        return open_or_build(root, kind, key, build)
+
+    monkeypatch.setattr("trainers.features.open_or_build", opened)
+    for number, wanted in enumerate((front_ends, front_ends[::-1])):
+        orders.append([])
+        load_all_features(recordings, wanted, tmp_path / str(number))
+    assert sorted(orders[0]) == [400, 500, 700, 900]
+    assert orders[0] == orders[1]
+
+
 def test_progress_counts_up_to_all_clips(recordings: Recordings, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     load_features(recordings, TINY, tmp_path, workers=2, progress=lambda done, total: seen.append((done, total)))
@@ -124,7 +179,7 @@ def test_all_unreadable_clips_are_in_one_error_and_no_cache_is_left(recordings: 
         path = recordings.root / name
         path.write_bytes(path.read_bytes()[:9000])
     with pytest.raises(RecordingsError) as caught:
-        load_features(recordings, TINY, tmp_path / "caches", workers=2)
+        load_all_features(recordings, [TINY, replace(TINY, hop=400)], tmp_path / "caches", workers=2)
     assert [fault.split()[0] for fault in caught.value.faults] == bad
     assert all("truncated" in fault for fault in caught.value.faults)
     assert list((tmp_path / "caches").iterdir()) == []
@@ -148,14 +203,16 @@ def test_a_killed_extraction_is_never_mistaken_for_a_finished_one(recordings: Re
 import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}
 import time
 from pathlib import Path
-from trainers.features import load_features
+from dataclasses import replace
+from trainers.features import load_all_features
 from trainers.front_end import FrontEnd
 from trainers.recordings import read_recordings
 def progress(done, total):
     print(done, total, flush=True)
     time.sleep(60)
-load_features(read_recordings(Path({str(recordings.root)!r})), FrontEnd(**{TINY.to_json()!r}),
-              Path({str(tmp_path / "caches")!r}), workers=2, progress=progress)
+tiny = FrontEnd(**{TINY.to_json()!r})
+load_all_features(read_recordings(Path({str(recordings.root)!r})), [tiny, replace(tiny, hop=400)],
+                  Path({str(tmp_path / "caches")!r}), workers=2, progress=progress)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -163,7 +220,9 @@ load_features(read_recordings(Path({str(recordings.root)!r})), FrontEnd(**{TINY.
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert all(path.name.startswith(".") for path in (tmp_path / "caches").iterdir())
+    left = list((tmp_path / "caches").iterdir())
+    assert len([path for path in left if path.name.endswith(".building")]) == 2
+    assert all(path.name.startswith(".") for path in left)
     seen: list[int] = []
     folder = load_features(recordings, TINY, tmp_path / "caches", workers=2, progress=lambda done, _: seen.append(done))
     assert seen[-1] == len(recordings.clips)

@@ -4,7 +4,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import soxr
 import torch
 
 from search_spaces.errors import InputError
-from trainers.front_end import BASELINE_2025, CP_JKU_2023, SHARIF, FrontEnd, FrontEndError, log_mel, mel_bank
+from trainers.front_end import BASELINE_2025, CP_JKU_2023, DYNACP, SHARIF, FrontEnd, FrontEndError, log_mel, mel_bank
 
 SMALL = FrontEnd(sample_rate=8000, n_fft=512, window=400, hop=160, mels=32, f_min=50.0, f_max=3800.0)
 SHIFTED = FrontEnd(sample_rate=16_000, n_fft=1024, window=1024, hop=500, mels=64, f_max=8000.0, offset=4.5, scale=5.0)
@@ -38,21 +38,59 @@ def by_torchaudio(waves: torch.Tensor, front_end: FrontEnd) -> torch.Tensor:
     return (torch.log(mel(waves) + 1e-5) + front_end.offset) / front_end.scale
 
 
-def by_hand(wave: np.ndarray) -> np.ndarray:
-    """The front end of CP-Mobile 2023 in float64, frame by frame, from its description alone."""
-    emphasised = wave[1:] - 0.97 * wave[:-1]
-    padded = np.pad(emphasised, 2048, mode="reflect")
+class Described(NamedTuple):
+    """A front end as its authors describe it, for one second of audio."""
+
+    rate: int
+    window: int
+    symmetric: bool
+    hop: int
+    triangles_over_mels: bool
+    highest: float
+    bank_rate: int = 32_000
+    emphasis: float = 0.0
+
+
+DESCRIBED = {
+    BASELINE_2025: Described(32_000, 3072, False, 500, False, 16_000.0),
+    CP_JKU_2023: Described(32_000, 3072, True, 500, True, 15_500.0, emphasis=0.97),
+    DYNACP: Described(44_100, 3072, True, 500, True, 15_500.0, emphasis=0.97),
+    SHARIF: Described(32_000, 4096, False, 502, False, 16_000.0),
+}
+NAMED = pytest.mark.parametrize("front_end", DESCRIBED, ids=["baseline", "2023", "dynacp", "sharif"])
+
+
+def mel_power_by_hand(wave: np.ndarray, said: Described) -> np.ndarray:
+    """The mel power of one second in float64, (bands, frames), frame by frame, from the description alone."""
+    heard = wave[1:] - said.emphasis * wave[:-1] if said.emphasis else wave
+    padded = np.pad(heard, 2048, mode="reflect")
+    edge = (4096 - said.window) // 2
     window = np.zeros(4096)
-    window[512:3584] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(3072) / 3071)
-    frames = [padded[start : start + 4096] * window for start in range(0, len(emphasised) + 1, 500)]
+    turns = np.arange(said.window) / (said.window - said.symmetric)
+    window[edge : edge + said.window] = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
+    frames = [padded[start : start + 4096] * window for start in range(0, len(heard) + 1, said.hop)]
     power = np.abs(np.fft.rfft(frames)) ** 2
 
     def mels(frequency: np.ndarray) -> np.ndarray:
         return 1127 * np.log(1 + frequency / 700)
 
-    edges = np.linspace(0, mels(np.array(15_500.0)), 258)
-    bank = [np.interp(mels(np.arange(2049) * 32_000 / 4096), edges[band : band + 3], [0, 1, 0]) for band in range(256)]
-    return (np.log(power @ np.array(bank).T + 1e-5).T + 4.5) / 5
+    def hertz(mel: np.ndarray) -> np.ndarray:
+        return 700 * (np.exp(mel / 1127) - 1)
+
+    edges = np.linspace(0, mels(np.array(said.highest)), 258)
+    bins = np.arange(2049) * said.bank_rate / 4096
+    corners, places = (edges, mels(bins)) if said.triangles_over_mels else (hertz(edges), bins)
+    bank = [np.interp(places, corners[band : band + 3], [0, 1, 0]) for band in range(256)]
+    return np.array(bank) @ power.T
+
+
+def by_hand(wave: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    power = mel_power_by_hand(wave, DESCRIBED[front_end])
+    if front_end == SHARIF:
+        return 10 * np.log10(np.maximum(power, 1e-10))
+    if front_end == BASELINE_2025:
+        return np.log(power + 1e-5)
+    return (np.log(power + 1e-5) + 4.5) / 5
 
 
 @pytest.mark.parametrize(
@@ -73,12 +111,30 @@ def test_the_mel_bank_equals_torchaudio_to_the_bit() -> None:
         assert torch.equal(mel_bank(front_end), expected)
 
 
-def test_the_features_of_2023_equal_their_description_in_float64() -> None:
-    waves = np.random.default_rng(3).normal(size=(2, 32_000)) * [[0.3], [0.001]]
-    features = log_mel(torch.from_numpy(waves), CP_JKU_2023)
-    assert features.shape == (2, 256, 64)
+@NAMED
+def test_the_named_front_ends_equal_their_descriptions_in_float64(front_end: FrontEnd) -> None:
+    rate = DESCRIBED[front_end].rate
+    waves = np.random.default_rng(3).normal(size=(2, rate)) * [[0.3], [0.001]]
+    features = log_mel(torch.from_numpy(waves), front_end)
     for row in range(2):
-        np.testing.assert_allclose(features[row].numpy(), by_hand(waves[row]), atol=1e-4)
+        np.testing.assert_allclose(features[row].numpy(), by_hand(waves[row], front_end), atol=2e-4)
+
+
+def test_dynacps_bank_hears_a_frequency_as_if_the_audio_had_32_khz() -> None:
+    centres = 700 * (np.exp(np.linspace(0, np.log(1 + 15_500 / 700), 258)[1:-1]) - 1)
+    for nominal in (500.0, 2000.0, 6000.0, 15_000.0):
+        tone = torch.sin(2 * math.pi * nominal * 1.378125 * torch.arange(44_100) / 44_100)
+        loudest = log_mel(tone[None], DYNACP)[0, :, 10:-10].mean(dim=1).argmax().item()
+        assert abs(loudest - np.abs(centres - nominal).argmin()) <= 1
+
+
+def test_a_bank_is_bounded_by_its_own_rate_and_has_one() -> None:
+    assert FrontEnd(sample_rate=16_000, bank_rate=44_100, f_max=22_050.0).f_max == 22_050
+    with pytest.raises(FrontEndError, match=r"f_max is 16001.0, expected at most half the bank rate \(16000\)"):
+        FrontEnd(sample_rate=44_100, bank_rate=32_000, f_max=16_001.0)
+    for wrong in (0, True, 3.5, "32000"):
+        with pytest.raises(FrontEndError, match="bank_rate"):
+            FrontEnd(bank_rate=wrong)  # type: ignore[arg-type]
 
 
 def test_the_bank_of_2023_equals_kaldis_in_torchaudio() -> None:
@@ -102,10 +158,10 @@ def test_silence_has_a_level_in_decibels() -> None:
     torch.testing.assert_close(features, torch.full((1, 256, 64), -100.0))
 
 
-@pytest.mark.parametrize(("front_end", "frames"), [(BASELINE_2025, 65), (CP_JKU_2023, 64), (SHARIF, 64)])
+@pytest.mark.parametrize(("front_end", "frames"), [(BASELINE_2025, 65), (CP_JKU_2023, 64), (DYNACP, 89), (SHARIF, 64)])
 def test_the_named_front_ends_say_their_frames(front_end: FrontEnd, frames: int) -> None:
     assert front_end.frames == frames
-    assert log_mel(torch.zeros(1, 32_000), front_end).shape == (1, 256, frames)
+    assert log_mel(torch.zeros(1, front_end.sample_rate), front_end).shape == (1, 256, frames)
 
 
 def test_the_baseline_hears_a_second_as_256_by_65() -> None:
@@ -134,7 +190,7 @@ def test_a_clip_has_the_same_features_alone_and_in_a_batch() -> None:
 
 def test_full_scale_features_fit_float16() -> None:
     square = torch.where(torch.arange(32_000) % 64 < 32, 1.0, -1.0)[None]
-    for front_end in (BASELINE_2025, CP_JKU_2023, SHARIF):
+    for front_end in (BASELINE_2025, CP_JKU_2023, DYNACP, SHARIF):
         assert torch.isfinite(log_mel(square, front_end).to(torch.float16)).all()
 
 
@@ -177,6 +233,17 @@ def test_an_unknown_word_is_told_with_the_known_ones() -> None:
         FrontEnd(level="dB")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("mels", [1, 5, 16, 17, 200])
+def test_any_number_of_bands_equals_the_whole_bank(mels: int) -> None:
+    front_end = FrontEnd(sample_rate=8000, n_fft=256, window=256, hop=500, mels=mels, f_max=4000.0)  # some hear no bin
+    waves = 0.1 * torch.randn(2, 8000, generator=torch.Generator().manual_seed(5))
+    spectrum = torch.stft(waves, 256, 500, window=torch.hann_window(256), return_complex=True)
+    mel = (spectrum.abs().double() ** 2).transpose(1, 2) @ mel_bank(front_end).double()
+    torch.testing.assert_close(
+        log_mel(waves, front_end), torch.log(mel + 1e-5).transpose(1, 2).float(), atol=1e-5, rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize("shape", [(32_000,), (1, 1, 32_000), (1, 2048)])
 def test_waves_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(FrontEndError, match="waves"):
@@ -209,7 +276,7 @@ def test_the_baselines_json_is_what_caches_and_bundles_hold() -> None:
     }
 
 
-@pytest.mark.parametrize("front_end", [BASELINE_2025, CP_JKU_2023, SHARIF])
+@NAMED
 def test_a_front_end_survives_its_json(front_end: FrontEnd) -> None:
     assert FrontEnd.from_json(front_end.to_json()) == front_end
     with pytest.raises(FrontEndError, match="hopp is 500, expected one of sample_rate, n_fft"):
@@ -217,7 +284,13 @@ def test_a_front_end_survives_its_json(front_end: FrontEnd) -> None:
 
 
 def test_different_front_ends_differ_in_json() -> None:
-    others = [{"pre_emphasis": 0.97}, {"floor": 1e-10}, {"convention": "kaldi"}, {"level": "decibel"}]
+    others = [
+        {"pre_emphasis": 0.97},
+        {"floor": 1e-10},
+        {"convention": "kaldi"},
+        {"level": "decibel"},
+        {"bank_rate": 44_100},
+    ]
     written = [FrontEnd(**other).to_json() for other in others]  # type: ignore[arg-type]
     assert all(a != b for i, a in enumerate(written) for b in [FrontEnd().to_json(), *written[:i]])
 

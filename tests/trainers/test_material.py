@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from search_spaces.errors import InputError, NasError
-from trainers.front_end import FrontEnd
+from trainers.front_end import CP_JKU_2023, FrontEnd
 from trainers.material import Material, MaterialError
 from trainers.validation import validation_mask
 
@@ -56,6 +56,29 @@ def test_parts_follow_the_lists_and_the_validation_split(tmp_path):
     assert material.devices.tolist() == index["device"].tolist()
     assert material.trained_devices == {"a", "s1"}
     assert (material.mels, material.frames) == (4, 5)
+
+
+def test_copies_are_learnt_from_and_never_judged_on(tmp_path):
+    index = write_features(tmp_path / "features-1")
+    copies = (index.index % 5 == 0) & (index["split"] == "train")
+    index.loc[copies, "device"] = "unk"
+    index.to_csv(tmp_path / "features-1" / "index.csv", index=False)
+    rows = opened(tmp_path / "features-1").rows
+    held_out = validation_mask(index, 0.3, 5)
+    assert rows["validation"].tolist() == np.flatnonzero(held_out & ~copies).tolist()
+    assert rows["fit"].tolist() == np.flatnonzero((index["split"] == "train") & ~held_out).tolist()
+    assert set(np.flatnonzero(copies)) & set(rows["fit"])
+    assert set(np.flatnonzero(copies & held_out))
+
+
+def test_the_front_end_of_the_features_is_read(tmp_path):
+    write_features(tmp_path / "features-1")
+    key = {"front_end": CP_JKU_2023.to_json(), "recordings": "r1"}
+    (tmp_path / "features-1" / "key.json").write_text(json.dumps(key))
+    assert opened(tmp_path / "features-1").front_end == CP_JKU_2023
+    (tmp_path / "features-1" / "key.json").write_text(json.dumps(key | {"front_end": {"mells": 3}}))
+    with pytest.raises(MaterialError, match=r"key\.json names no front end"):
+        opened(tmp_path / "features-1")
 
 
 def test_features_are_mapped_not_read_and_stay_as_they_are_on_disk(tmp_path):

@@ -1,3 +1,4 @@
+import json
 import math
 from itertools import pairwise
 
@@ -49,6 +50,8 @@ def test_rate_is_half_a_cosine_after_the_warm_up():
         ("mixstyle_probability", math.nan),
         ("mixstyle_alpha", 0.0),
         ("roll", 1.1),
+        ("frequency_mask", 48),
+        ("mask_fill", "black"),
     ],
 )
 def test_a_setting_outside_its_domain_is_refused_by_name(name, value):
@@ -57,5 +60,5 @@ def test_a_setting_outside_its_domain_is_refused_by_name(name, value):
 
 
 def test_a_recipe_survives_json():
-    recipe = Recipe(epochs=3, roll=0.0)
-    assert Recipe(**recipe.to_json()) == recipe
+    recipe = Recipe(epochs=3, roll=0.0, frequency_mask=0.25, mask_fill="zero")
+    assert Recipe(**json.loads(json.dumps(recipe.to_json()))) == recipe

@@ -172,7 +172,49 @@ def test_a_folder_is_no_clip(root: Path) -> None:
 
 def test_labels_on_which_the_csvs_disagree_are_named(root: Path) -> None:
     edit(root / "split_setup/split25.csv", "\tbus", "\ttram")
-    assert faults(root) == (f"{CLIPS[0][0]} is 'tram' in the train list but 'bus' in meta.csv",)
+    assert faults(root) == (f"{CLIPS[0][0]}: scene_label is 'tram' in the train list but 'bus' in meta.csv",)
+
+
+def test_devices_and_locations_that_a_list_repeats_are_compared_too(root: Path) -> None:
+    path = root / "split_setup/test.csv"
+    header = "source_label\tfilename\tscene_label\tidentifier"
+    write_list(path, [(device, name, scene, place) for name, scene, place, device, split in CLIPS[3:]], header)
+    assert len(read_recordings(root).clips) == len(CLIPS)
+    edit(path, "s4\t", "s5\t")
+    edit(path, "\toslo-4", "\toslo-9")
+    assert faults(root) == (
+        f"{CLIPS[3][0]}: source_label is 's5' in the test list but 's4' in meta.csv",
+        f"{CLIPS[4][0]}: identifier is 'oslo-9' in the test list but 'oslo-4' in meta.csv",
+    )
+
+
+@pytest.mark.parametrize(
+    ("clip", "column", "wrong", "right"),
+    [(1, "scene_label", "tram", "bus"), (1, "source_label", "s4", "b"), (1, "identifier", "oslo-2", "lyon-1")],
+)
+def test_a_name_after_taus_pattern_is_held_against_meta_csv(
+    root: Path, clip: int, column: str, wrong: str, right: str
+) -> None:
+    old, new = ({"scene_label": s, "identifier": i, "source_label": d} for s, i, d in [CLIPS[clip][1:4]] * 2)
+    new[column] = wrong
+    name = CLIPS[clip][0]
+    write_list(
+        root / "meta.csv",
+        [*(row[:4] for row in CLIPS), ("audio/other.wav", *old.values())],
+        "filename\tscene_label\tidentifier\tsource_label",
+    )
+    edit(root / "meta.csv", "\t".join([name, *old.values()]), "\t".join([name, *new.values()]))
+    if column == "scene_label":
+        edit(root / "split_setup/split25.csv", f"{name}\t{right}", f"{name}\t{wrong}")
+    assert faults(root) == (f"{name}: {column} is {right!r} in its name but {wrong!r} in meta.csv",)
+
+
+@pytest.mark.parametrize("name", ["audio/a-b-c-d-e-f.wav", "audio/bus-lyon-1-10-0-b_AUG_1.wav", "audio/tram-oslo.wav"])
+def test_a_name_after_another_pattern_says_nothing(root: Path, name: str) -> None:
+    (root / CLIPS[1][0]).rename(root / name)
+    for table in ("meta.csv", "split_setup/split25.csv"):
+        edit(root / table, CLIPS[1][0], name)
+    assert name in set(read_recordings(root).clips["filename"])
 
 
 def test_a_listed_clip_without_meta_data_is_named(root: Path) -> None:

@@ -14,6 +14,7 @@ from search_spaces.errors import NasError
 from search_spaces.forms import Form
 from search_spaces.network import build
 from search_spaces.parts import ConvStem, CPMobileBlock
+from trainers.front_end import FrontEnd
 from trainers.material import MaterialError
 from trainers.recipe import Recipe
 from trainers.students import Lesson, Student, finished_outcome, judged, load_student
@@ -26,7 +27,7 @@ TINY = Architecture(
 
 
 def write_key(folder: Path, recordings: str) -> None:
-    (folder / "key.json").write_text(json.dumps({"recordings": recordings}))
+    (folder / "key.json").write_text(json.dumps({"front_end": FrontEnd().to_json(), "recordings": recordings}))
 
 
 @pytest.fixture

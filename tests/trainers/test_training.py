@@ -1,11 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_softmax
 from torch import nn
 
 from search_spaces.errors import InputError, NasError
+from search_spaces.seeds import derive_seed
+from trainers.augmentation.batches import Batch, augmented
+from trainers.augmentation.mixing import draw_mixing
 from trainers.evaluation import logits_of
-from trainers.material import Material
+from trainers.front_end import FrontEnd
+from trainers.material import ClipViews, Material
 from trainers.recipe import Recipe
 from trainers.training import Training, TrainingFailed
 
@@ -146,6 +153,74 @@ def test_without_a_share_the_teacher_changes_nothing():
     recipe = Recipe(epochs=1, batch=16, teacher_share=0.0)
     weights, _ = taught(recipe=recipe, logits=logits)
     assert same(weights, taught(recipe=recipe)[0])
+
+
+def test_a_network_hears_what_the_augmentation_makes_of_its_clips():
+    """In the order of the draws: the clips, then what is done to them."""
+    student, clips = Recorder(), replace(material(fit=16), front_end=FrontEnd(offset=4.5, scale=5.0))
+    recipe = Recipe(epochs=1, batch=16, frequency_mask=0.5, mask_fill="zero", mixup_probability=1.0)
+    Training(student, clips, recipe, seed=4).epoch()
+    rng = np.random.default_rng(derive_seed(4, "epoch", 0))
+    rows = clips.rows["fit"][rng.permutation(16)]
+    features = torch.from_numpy(clips.features[rows])
+    expected = augmented(Batch(features, torch.zeros(16, 3), None), recipe, clips.front_end, rng).features
+    assert torch.equal(student.batches[0][:, 0], expected)
+
+
+def test_the_loss_is_of_labels_and_teacher_logits_mixed_as_the_clips_are():
+    """A network that always says the same, so that the first step's loss is a sum over the mixed labels and logits."""
+    logits = np.random.default_rng(3).normal(size=(94, 3)).astype(np.float16)
+    clips = material(fit=64, logits=logits)
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(60, 3))
+    nn.init.zeros_(constant[1].weight)
+    with torch.no_grad():
+        constant[1].bias.copy_(torch.tensor([2.0, 0.0, -1.0]))
+    recipe = Recipe(
+        epochs=1,
+        batch=64,
+        roll=0.0,
+        mixstyle_probability=0.0,
+        mixup_probability=1.0,
+        teacher_share=0.5,
+        temperature=2.0,
+    )
+    loss = Training(constant, clips, recipe, seed=4).epoch().loss
+    rng = np.random.default_rng(derive_seed(4, "epoch", 0))
+    rows = clips.rows["fit"][rng.permutation(64)]
+    rng.random(2)  # whether Freq-MixStyle, whether mixup
+    said = np.array([2.0, 0.0, -1.0])
+    weight, partner = (np.asarray(part) for part in draw_mixing(64, 0.3, rng))
+    own = weight[:, None].astype(np.float64)
+    target, taught = (own * x[rows] + (1 - own) * x[rows][partner] for x in (np.eye(3)[clips.labels], logits))
+    hard = -(target * log_softmax(said)).sum(axis=1).mean()
+    teacher = log_softmax(taught / 2, axis=1)
+    soft = (np.exp(teacher) * (teacher - log_softmax(said / 2))).sum(axis=1).mean()
+    assert loss == pytest.approx(0.5 * hard + 0.5 * 4 * soft, rel=1e-5)
+
+
+def test_every_view_is_heard():
+    clips = material(fit=40)
+    marks = np.arange(1, 4, dtype=np.float16)[None, :, None, None]
+    features = np.broadcast_to(100 * marks, (70, 3, 6, 10)).copy()
+    views = ClipViews(features, np.zeros((70, 3), dtype=np.int64), np.ones((70, 3), dtype=np.float32))
+    student = Recorder()
+    recipe = Recipe(epochs=20, batch=40, roll=0.0, mixstyle_probability=0.0)
+    training = Training(student, replace(clips, views=views), recipe, seed=0)
+    for _ in range(20):
+        training.epoch()
+    heard = (torch.cat(student.batches)[:, 0, 0, 0] / 100).round().int().clamp(min=0).numpy()
+    assert np.bincount(heard, minlength=4) / 800 == pytest.approx([0.25] * 4, abs=5 * 0.43 / np.sqrt(800))
+
+
+def test_a_view_that_a_held_out_clip_is_mixed_into_is_never_heard():
+    clips = material(fit=40)
+    clips = replace(clips, rows={**clips.rows, "fit": np.arange(40), "validation": np.arange(40, 70)})
+    features = np.full((70, 1, 6, 10), 100, dtype=np.float16)
+    views = ClipViews(features, np.full((70, 1), 60), np.full((70, 1), 0.5, dtype=np.float32))
+    student = Recorder()
+    recipe = Recipe(epochs=1, batch=40, roll=0.0, mixstyle_probability=0.0)
+    Training(student, replace(clips, views=views), recipe, seed=0).epoch()
+    assert student.batches[0].max() < 50
 
 
 def test_a_loss_that_is_not_finite_names_epoch_and_step():

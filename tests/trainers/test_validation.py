@@ -12,8 +12,8 @@ from trainers.validation import ValidationError, validation_mask
 
 
 def table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
-    """Clips from (scene, location, split)."""
-    return pd.DataFrame(rows, columns=["scene", "location", "split"])
+    """Clips from (scene, location, split), recorded with one device."""
+    return pd.DataFrame(rows, columns=["scene", "location", "split"]).assign(device="a")
 
 
 @st.composite
@@ -63,6 +63,27 @@ def test_another_seed_holds_other_locations() -> None:
     clips = table([(f"s{n % 3}", f"city-{n}", "train") for n in range(60)])
     chosen = {tuple(validation_mask(clips, 0.3, seed)) for seed in range(20)}
     assert len(chosen) == 20
+
+
+def misses(clips: pd.DataFrame, mask: np.ndarray, share: float) -> float:
+    """By how much the device with the most uneven cut misses the share."""
+    return max(abs(float(mask[rows.index].mean()) - share) for _, rows in clips.groupby("device"))
+
+
+def test_devices_are_divided_about_as_evenly_as_scenes() -> None:
+    # As in TAU: most clips from device a; the others heard some places often and most places never.
+    rng = np.random.default_rng(0)
+    rows = []
+    for device, recordings in (("a", 900), ("b", 60), ("c", 60), ("s1", 60)):
+        for place in rng.integers(120, size=recordings):
+            rows += [(f"scene{place % 6}", f"city-{place}", device)] * 10
+    clips = pd.DataFrame(rows, columns=["scene", "location", "device"]).assign(split="train")
+    masks = [validation_mask(clips, 0.2, seed) for seed in range(25)]
+    without = [validation_mask(clips.assign(device="a"), 0.2, seed) for seed in range(25)]
+    missed, before = ([misses(clips, mask, 0.2) for mask in each] for each in (masks, without))
+    assert np.mean(missed) < 0.6 * np.mean(before)
+    assert max(missed) < 0.1
+    assert len({mask.tobytes() for mask in masks}) == 25
 
 
 def test_every_location_has_its_turn() -> None:

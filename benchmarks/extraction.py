@@ -15,6 +15,7 @@ and what two such processes hold that have read all of it.
 """
 
 import argparse
+import json
 import mmap
 import multiprocessing
 import os
@@ -149,6 +150,8 @@ def _opening(folder: Path, clips: int, mels: int, frames: int) -> Iterator[str]:
     workers = [context.Process(target=_worker, args=(folder, theirs)) for _, theirs in pipes]
     for worker in workers:
         worker.start()
+    for _, theirs in pipes:
+        theirs.close()  # the end of a worker is then seen at the other end
     seconds = [[ours.recv() for _ in range(3)] for ours, _ in pipes]
     held = [_held(worker.pid or 0) for worker in workers]
     for (ours, _), worker in zip(pipes, workers, strict=True):
@@ -181,7 +184,8 @@ def _cache(folder: Path, clips: int, mels: int, frames: int) -> None:
     ]
     index = pd.DataFrame(rows, columns=["filename", "scene", "location", "device", "split"])
     index.to_csv(folder / "index.csv", index=False)
-    (folder / "key.json").write_text('{"recordings": "noise"}')
+    key = {"recordings": "noise", "front_end": FrontEnd(mels=mels, hop=32_000 // (frames - 1)).to_json()}
+    (folder / "key.json").write_text(json.dumps(key))
 
 
 def _worker(folder: Path, pipe: Connection) -> None:

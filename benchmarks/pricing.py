@@ -48,7 +48,6 @@ def main() -> int:
     torch.set_num_threads(1)
     for name in given.spaces:
         space = open_space(name, given.mels, given.frames)
-        assert isinstance(space, StagedSpace)
         lines = _table(space, given.batch, given.networks, given.rarity)
         sys.stdout.write("\n".join([*lines, "", ""]))
     return 0

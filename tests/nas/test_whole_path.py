@@ -259,3 +259,14 @@ def test_a_study_stopped_by_ctrl_c_sigterm_and_kill_nine_loses_and_repeats_nothi
     assert after["finished"].tolist() == finished["finished"].tolist()
     trained = trials[trials["state"] == "complete"]
     assert trained["identity"].is_unique
+
+
+def test_sigterm_before_the_first_student_ends_as_during_the_search(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    process = desk.start("search", "toy.yaml")
+    assert process.stderr is not None
+    process.stderr.readline()  # it has begun to prepare
+    os.kill(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "Traceback" not in err

@@ -15,9 +15,11 @@ from search_spaces.digest import digest
 from search_spaces.errors import InputError
 from trainers.audio import NOTES, AudioError, read_clip
 from trainers.cache import open_or_build
+from trainers.clip_arrays import clip_array
 from trainers.front_end import FrontEnd, log_mel
 from trainers.parallel import cores, in_order
 from trainers.recordings import Recordings, RecordingsError
+from trainers.threads import torch_threads
 
 log = logging.getLogger("acoustic_nas.trainers")
 
@@ -123,21 +125,21 @@ def _extract(
     notes: Counter[str] = Counter()
     faults: list[str] = []
     done = 0
-    threads = torch.get_num_threads()
     with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, threads)  # part of the setting is the process's, not the thread's
-        # Ordinary writes in row order, not writes through a map: a full disk is then an error and not a dead process.
-        files = {front_end: stack.enter_context((folders[front_end] / "clips.npy").open("wb")) for front_end in folders}
-        for front_end, file in files.items():
-            shape = (len(names), front_end.mels, front_end.frames)
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        # What each thread sets below is in part the process's setting.
+        stack.enter_context(torch_threads(None))
+        shapes = {front_end: (len(names), front_end.mels, front_end.frames) for front_end in folders}
+        writers = {
+            front_end: stack.enter_context(clip_array(folders[front_end] / "clips.npy", shape))
+            for front_end, shape in shapes.items()
+        }
         extract = partial(_batch, recordings.root, tuple(folders))
         for batch in in_order(extract, batches, workers, partial(torch.set_num_threads, 1)):
             notes += batch.notes
             faults += batch.faults
             if not faults:
-                for front_end, file in files.items():
-                    file.write(batch.features[front_end].astype("<f2", copy=False).tobytes())
+                for front_end, write in writers.items():
+                    write(batch.features[front_end])
             done += batch.clips
             if progress is not None:
                 progress(done, len(names))

@@ -10,7 +10,8 @@ import torch
 def torch_threads(count: int | None) -> Iterator[None]:
     """Computes with `count` threads inside the block, with as many as before after it; None changes nothing."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    if count:
+        torch.set_num_threads(count)
     try:
         yield
     finally:

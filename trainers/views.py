@@ -21,9 +21,11 @@ from trainers.augmentation.impulse_responses import read_responses
 from trainers.augmentation.settings import Views
 from trainers.augmentation.waves import View, view_of
 from trainers.cache import open_or_build
+from trainers.clip_arrays import clip_array
 from trainers.front_end import FrontEnd
 from trainers.parallel import cores, in_order
 from trainers.recordings import Recordings, RecordingsError
+from trainers.threads import torch_threads
 
 # Raise it when the same settings give other views.
 FORMAT = 1
@@ -110,19 +112,14 @@ class _Source:
         clips = len(self._names)
         shape = (clips, self._views.count - 1, self._front_end.mels, self._front_end.frames)
         weights, faults = [], []
-        threads = torch.get_num_threads()
-        try:
-            # Ordinary writes, not writes through a map: a full disk is then an error and not a dead process.
-            with (folder / "clips.npy").open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
-                for batch in in_order(self._batch, range(0, clips, BATCH), workers, partial(torch.set_num_threads, 1)):
-                    faults += batch.faults
-                    file.write(batch.features.astype("<f2", copy=False).tobytes())
-                    weights.append(batch.weights)
-                    if progress is not None:
-                        progress(sum(map(len, weights)), clips)
-        finally:
-            torch.set_num_threads(threads)  # part of the setting is the process's, not the thread's
+        # What each thread sets below is in part the process's setting.
+        with torch_threads(None), clip_array(folder / "clips.npy", shape) as write:
+            for batch in in_order(self._batch, range(0, clips, BATCH), workers, partial(torch.set_num_threads, 1)):
+                faults += batch.faults
+                write(batch.features)
+                weights.append(batch.weights)
+                if progress is not None:
+                    progress(sum(map(len, weights)), clips)
         if faults:
             raise RecordingsError(self._root, list(dict.fromkeys(faults)))
         np.savez(folder / "mixing.npz", partners=self._partners, weights=np.concatenate(weights))

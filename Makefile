@@ -16,8 +16,8 @@ quickstart: $(VENV)/.installed ## set up, then a whole study: five minutes on tw
 test: $(VENV)/.installed-dev ## set up, then the quick tests
 	$(BIN)/python -m pytest
 
-nightly: $(VENV)/.installed-dev ## the slow tests
-	$(BIN)/python -m pytest -m nightly
+nightly: $(VENV)/.installed-dev ## every test, the slow ones too, properties on fresh examples
+	$(BIN)/python -m pytest -m "nightly or not nightly" --hypothesis-profile=fresh
 
 check: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff check .

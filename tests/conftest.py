@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The quick suite tells one thing of one commit; `make nightly` draws fresh examples (--hypothesis-profile=fresh).
+settings.register_profile("same", derandomize=True)
+settings.register_profile("fresh", derandomize=False, print_blob=True)
+settings.load_profile("same")
 
 # Toy networks are faster on one thread, and several test processes then share the cores without spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

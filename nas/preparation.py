@@ -18,8 +18,8 @@ from trainers.inspection import inspect_recordings
 from trainers.material import Material
 from trainers.recordings import Recordings, RecordingsError, read_recordings
 from trainers.synthetic import make_scenes
-from trainers.teacher_logits import teacher_logits
-from trainers.teachers import train_teacher
+from trainers.teachers.logits import teacher_logits
+from trainers.teachers.teaching import train_teacher
 from trainers.views import load_views
 
 log = logging.getLogger("acoustic_nas.preparation")

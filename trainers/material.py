@@ -116,7 +116,7 @@ class Material:
             features_dir: A folder of `trainers.features.load_features`.
             validation_share: Share of the training list's locations kept for validation; see `trainers.validation`.
             validation_seed: Chooses those locations.
-            logits_dir: A folder of `trainers.teacher_logits.teacher_logits` of the same recordings. The teacher may
+            logits_dir: A folder of `trainers.teachers.logits.teacher_logits` of the same recordings. The teacher may
                 have heard other features of them.
             views_dir: A folder of `trainers.views.load_views` of the same recordings and front end.
 

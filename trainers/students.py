@@ -34,7 +34,7 @@ class Lesson:
         form: In which the student is deployed, and therefore judged.
         seed: Of the initial weights and of the training.
         features_dir: A folder of `trainers.features.load_features`, of the architecture's input.
-        logits_dir: A folder of `trainers.teacher_logits.teacher_logits` of the same recordings, whatever features the
+        logits_dir: A folder of `trainers.teachers.logits.teacher_logits` of the same recordings, whatever features the
             teacher heard, or None to learn from labels alone.
         views_dir: A folder of `trainers.views.load_views` of the clips in `features_dir`, or None to hear them as they
             are.

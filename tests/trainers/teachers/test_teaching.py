@@ -13,7 +13,7 @@ from search_spaces.parts import ConvStem, CPMobileBlock
 from trainers.evaluation import logits_of, score
 from trainers.material import Material
 from trainers.recipe import Recipe
-from trainers.teachers import TeacherError, load_teacher, teacher_architecture, train_teacher
+from trainers.teachers.teaching import TeacherError, load_teacher, teacher_architecture, train_teacher
 
 SMALL = Architecture(
     input=InputShape(16, 12),

@@ -11,7 +11,7 @@ from search_spaces.errors import InputError, NasError
 from trainers.cache import open_or_build
 from trainers.evaluation import logits_of
 from trainers.material import Material
-from trainers.teachers import TeacherError, load_teacher
+from trainers.teachers.teaching import TeacherError, load_teacher
 from trainers.threads import torch_threads
 from trainers.training import channels_last
 
@@ -33,7 +33,7 @@ def teacher_logits(
     """The folder with the logits of one or more teachers for every clip, computed now or in an earlier run.
 
     Args:
-        teachers: Folders of `teachers.train_teacher`. The logits of several are averaged; summing them, as DynaCP
+        teachers: Folders of `teaching.train_teacher`. The logits of several are averaged; summing them, as DynaCP
             does, is the same at a temperature divided by their number.
         threads: Torch threads; by default as many as are set.
         progress: Called with (clips done, clips in all, each counted once for each teacher); never on a later run.

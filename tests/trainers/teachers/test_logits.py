@@ -14,8 +14,8 @@ from trainers.front_end import FrontEnd
 from trainers.material import Material, MaterialError, mapped_array
 from trainers.recipe import Recipe
 from trainers.recordings import Recordings, read_recordings
-from trainers.teacher_logits import teacher_logits
-from trainers.teachers import TeacherError, load_teacher, train_teacher
+from trainers.teachers.logits import teacher_logits
+from trainers.teachers.teaching import TeacherError, load_teacher, train_teacher
 
 SMALL = Architecture(
     input=InputShape(16, 12),

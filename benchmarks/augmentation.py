@@ -104,6 +104,7 @@ def _material(folder: Path, clips: int, mels: int, frames: int) -> Material:
     np.save(folder / "clips.npy", rng.normal(-5, 3, size=(clips, mels, frames)).astype(np.float16))
     np.save(folder / "views.npy", rng.normal(-5, 3, size=(clips, VIEWS, mels, frames)).astype(np.float16))
     np.save(folder / "logits.npy", rng.normal(size=(clips, SCENES)).astype(np.float16))
+    np.save(folder / "view-logits.npy", rng.normal(size=(clips, VIEWS, SCENES)).astype(np.float16))
     return Material(
         features=mapped_array(folder / "clips.npy", clips=clips, dims=3),
         labels=rng.integers(0, SCENES, clips).astype(np.int64),
@@ -115,6 +116,7 @@ def _material(folder: Path, clips: int, mels: int, frames: int) -> Material:
             mapped_array(folder / "views.npy", clips=clips, dims=4),
             np.tile(np.arange(clips)[:, None], VIEWS),
             np.ones((clips, VIEWS), dtype=np.float32),
+            mapped_array(folder / "view-logits.npy", clips=clips, dims=3),
         ),
     )
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from nas.extraction import open_material
 from nas.places import Places
-from nas.preparation import open_material
 from nas.study_file import study_from_json
 from search_spaces.architecture import Architecture, InputShape
 from search_spaces.errors import InputError, NasError

@@ -1,26 +1,20 @@
-"""What must be there before the first student: recordings, features, a teacher, and its logits for every clip."""
+"""What must be there before the first student: recordings, features, teachers, and their logits for every clip."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.display import Display
+from nas.extraction import extract
 from nas.places import Places
 from nas.study_file import StudyFile
+from nas.teaching import Classroom, report_of
 from search_spaces.architecture import InputShape
 from search_spaces.errors import InputError
-from search_spaces.seeds import derive_seed
-from trainers.features import load_all_features
-from trainers.front_end import FrontEnd
 from trainers.inspection import inspect_recordings
-from trainers.material import Material
 from trainers.recordings import Recordings, RecordingsError, read_recordings
 from trainers.synthetic import make_scenes
-from trainers.teachers.logits import teacher_logits
-from trainers.teachers.teaching import train_teacher
-from trainers.views import load_views
 
 log = logging.getLogger("acoustic_nas.preparation")
 
@@ -30,18 +24,18 @@ class Prepared:
     """The caches that students learn from.
 
     Attributes:
-        features_dir: Features that the teacher hears.
+        features_dir: The study's own features.
         inputs: Features of every input that a student may have, by their shape.
         views: Views of every input's training clips, by its shape; empty where the study has none.
-        logits_dir: What the teacher says of every clip: for all students, whatever their input.
-        teacher: Scores of the teacher on the validation clips.
+        logits_dir: What the teachers say of every clip and view: for all students, whatever their input.
+        teachers: How good they are on the validation clips, the ensemble last; see `teaching.report_of`.
     """
 
     features_dir: Path
     inputs: dict[InputShape, Path]
     views: dict[InputShape, Path]
     logits_dir: Path
-    teacher: dict[str, Any]
+    teachers: list[dict[str, Any]]
 
 
 def find_recordings(study: StudyFile, places: Places) -> Recordings:
@@ -74,70 +68,20 @@ def find_recordings(study: StudyFile, places: Places) -> Recordings:
 
 
 def prepare(study: StudyFile, recordings: Recordings, places: Places, display: Display) -> Prepared:
-    """Features, teacher and teacher logits: made now, or found in the cache.
+    """Features, teachers and their logits: made now, or found in the cache.
 
     Raises:
         InputError, NasError: As extracting, teaching and caching do.
     """
-    front_ends = list(dict.fromkeys((study.features, *study.front_ends.values())))
-    shapes = ", ".join(f"{front_end.mels} x {front_end.frames}" for front_end in front_ends)
-    folders = load_all_features(
-        recordings, front_ends, places.cache, progress=display.stage(f"features {shapes} of clips")
-    )
-    features_dir = folders[study.features]
-    views = _views(study, front_ends, recordings, places, display)
-    material = open_material(study, features_dir, views.get(study.features))
-    epochs = display.stage("epochs of the teacher")
-    teacher_dir = train_teacher(
-        material,
-        study.teacher,
-        seed=derive_seed(study.seed, "teacher"),
-        cache_root=places.cache,
-        threads=study.search.workers,
-        progress=lambda result: epochs(result.epoch, study.teacher.epochs),
-    )
-    logits_dir = teacher_logits(
-        material,
-        [teacher_dir],
-        places.cache,
-        threads=study.search.workers,
-        progress=display.stage("teacher logits of clips"),
-    )
-    scores: dict[str, Any] = json.loads((teacher_dir / "scores.json").read_text(encoding="utf-8"))
-    log.info("the teacher's accuracy on the validation clips is %.1f%%", 100 * scores["accuracy"])
-    inputs = {shape: folders[front_end] for shape, front_end in study.front_ends.items()}
-    drawn = {shape: views[front_end] for shape, front_end in study.front_ends.items() if front_end in views}
-    return Prepared(features_dir, inputs, drawn, logits_dir, scores)
-
-
-def _views(
-    study: StudyFile, front_ends: list[FrontEnd], recordings: Recordings, places: Places, display: Display
-) -> dict[FrontEnd, Path]:
-    if study.views.count == 1:
-        return {}
-    return {
-        front_end: load_views(
-            recordings,
-            front_end,
-            study.views,
-            places.cache,
-            seed=derive_seed(study.seed, "views"),
-            progress=display.stage(f"views {front_end.mels} x {front_end.frames} of clips"),
-        )
-        for front_end in front_ends
+    extracted = extract(study, recordings, places, display)
+    ensemble = Classroom(extracted, places, display).ensemble()
+    teachers = report_of(extracted, ensemble, "validation")
+    for teacher in teachers if len(ensemble.members) > 1 else teachers[:1]:
+        log.info("%s: accuracy %.1f%% on the validation clips", teacher["name"], 100 * teacher["scores"]["accuracy"])
+    inputs = {shape: extracted.features[front_end] for shape, front_end in study.front_ends.items()}
+    views = {
+        shape: extracted.views[front_end]
+        for shape, front_end in study.front_ends.items()
+        if front_end in extracted.views
     }
-
-
-def open_material(study: StudyFile, features_dir: Path, views_dir: Path | None = None) -> Material:
-    """The clips of a study, parted by its validation share and seed."""
-    return Material.open(
-        features_dir,
-        validation_share=study.data.validation_share,
-        validation_seed=validation_seed(study),
-        views_dir=views_dir,
-    )
-
-
-def validation_seed(study: StudyFile) -> int:
-    """Chooses the validation locations of a study: one set for all its students."""
-    return derive_seed(study.seed, "validation")
+    return Prepared(extracted.features[study.features], inputs, views, ensemble.logits, teachers)

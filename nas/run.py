@@ -12,8 +12,9 @@ import optuna
 
 from nas.display import Display
 from nas.engine import run as run_on_ray
+from nas.extraction import validation_seed
 from nas.places import Places
-from nas.preparation import Prepared, find_recordings, prepare, validation_seed
+from nas.preparation import Prepared, find_recordings, prepare
 from nas.study_file import StudyFile, study_from_json
 from nas.trial_book import Candidate, TrialBook
 from search_spaces.architecture import Architecture
@@ -208,7 +209,7 @@ def _provenance(recordings: Recordings, prepared: Prepared) -> dict[str, Any]:
         "inputs": {f"{shape.mels}x{shape.frames}": folder.name for shape, folder in prepared.inputs.items()},
         "views": {f"{shape.mels}x{shape.frames}": folder.name for shape, folder in prepared.views.items()},
         "teacher_logits": prepared.logits_dir.name,
-        "teacher_accuracy": prepared.teacher["accuracy"],
+        "teachers": {teacher["name"]: teacher["scores"]["accuracy"] for teacher in prepared.teachers},
     }
 
 

@@ -118,8 +118,8 @@ class Architecture:
         for axis, (name, side) in enumerate((("mels", self.input.mels), ("frames", self.input.frames))):
             left = (side - 1) // 2 if isinstance(self.stem, ResNetStem) else -(-side // 4)
             for block in self.blocks:
-                rounds_down = isinstance(block, ResidualBlock) and block.pool
-                left = left // 2 if rounds_down else -(-left // block.stride[axis])
+                stride = block.stride[axis]
+                left = left // stride if isinstance(block, ResidualBlock) else -(-left // stride)
             if left == 0:
                 raise ValueError(f"input.{name}={side}: expected positions enough for this stem and these pools")
 

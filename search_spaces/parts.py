@@ -7,7 +7,7 @@ What a part costs stands in `formulas/`, its module in `blocks/`, in files of th
 from dataclasses import replace
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 
@@ -21,6 +21,13 @@ def _kernel_set(kernels: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], 
     if len(set(kernels)) < len(kernels):
         raise ValueError("kernels that differ from each other")
     return tuple(sorted(kernels))
+
+
+def _pool_size(pool: object) -> object:
+    """Older files say only whether there is a pool; theirs is 2x2."""
+    if isinstance(pool, bool):
+        return (2, 2) if pool else None
+    return pool
 
 
 PartT = TypeVar("PartT")
@@ -38,6 +45,7 @@ Width = Annotated[int, Field(strict=True, ge=1, le=4096)]
 Stride = tuple[Annotated[int, Field(strict=True, ge=1, le=4)], Annotated[int, Field(strict=True, ge=1, le=4)]]
 Dilation = Annotated[int, Field(strict=True, ge=1, le=8)]
 Taps = Annotated[int, Field(strict=True, ge=1, le=15), AfterValidator(_odd)]
+PoolSize = Annotated[Stride | None, BeforeValidator(_pool_size)]
 KernelSet = Annotated[tuple[tuple[Taps, Taps], ...], Field(min_length=1, max_length=8), AfterValidator(_kernel_set)]
 Flag = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -354,23 +362,23 @@ class ResidualBlock:
         width: Output channels.
         kernels: Side of each of the two square kernels.
         groups: Of all three convolutions.
-        pool: Whether 2x2 max pooling (stride 2, rounding down) stands before the block.
+        pool: Size and stride of the max pooling before the block, which rounds down; None for no pooling.
     """
 
     width: Width
     kernels: tuple[Taps, Taps] = (3, 1)
     groups: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
-    pool: Flag = False
+    pool: PoolSize = None
     kind: Literal["residual"] = "residual"
 
     @property
     def stride(self) -> Stride:
-        """The shrinking of the map by the pooling before the block."""
-        return (2, 2) if self.pool else (1, 1)
+        """By how much the pooling shrinks the map."""
+        return self.pool or (1, 1)
 
     def canonical(self, c_in: int) -> "ResidualBlock":
-        """Itself: every choice has an effect."""
-        return self
+        """Without what has no effect: a pooling of single values."""
+        return _with(self, pool=None if self.pool == (1, 1) else self.pool)
 
 
 Stem = Annotated[ConvStem | RepStem | ResNetStem, Field(discriminator="kind")]
@@ -398,8 +406,8 @@ class Head:
             the Sharif head: attention and average pooling side by side, batch norm, dropout, linear layer.
         norm: Inside learnable pooling: residual normalisation (student, m2) or batch norm (a, m1).
         hidden: Width of one more linear layer with ReLU before the last (learnable pooling only).
-        every_stage: Whether the output of every stage is pooled by itself and all are concatenated, as in the Sharif
-            teacher a (learnable pooling only).
+        every_stage: Whether the output of every stage is pooled by itself and all are concatenated, dropout before the
+            batch norm, as in the Sharif teacher a (learnable pooling only).
     """
 
     pooling: Pooling = "average"

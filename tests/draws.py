@@ -94,7 +94,12 @@ def _block(rng: np.random.Generator, width: int, stride: Stride, pool: bool) -> 
         scalars=_one(rng, ("block", "downsampling")),
         output_relu=_flip(rng),
     )
-    residual = ResidualBlock(width, (_one(rng, (1, 3, 5)), _one(rng, (1, 3))), groups=_one(rng, (1, 2, 4)), pool=pool)
+    residual = ResidualBlock(
+        width,
+        (_one(rng, (1, 3, 5)), _one(rng, (1, 3))),
+        groups=_one(rng, (1, 2, 4)),
+        pool=_one(rng, ((2, 2), (2, 1), (1, 2))) if pool else None,
+    )
     blocks = (
         CPMobileBlock(width, expanded, stride, grn=_flip(rng), pooled_shortcut=_flip(rng)),
         dpcp,

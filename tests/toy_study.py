@@ -11,7 +11,7 @@ data:
 features: {sample_rate: 8000, n_fft: 512, window: 512, hop: 500, mels: 16, f_max: 4000, offset: 4.5, scale: 5}
 inputs: {mels: [8, 16], hops: [500, 1000]}
 budget: {weight_bytes: 128000, macs: 400000}
-teacher: {epochs: 1}
+teachers: {recipe: {epochs: 1}}
 student: {epochs: 2, batch: 32}
 search: {sampler: random, trials: 5, workers: 2}
 """

@@ -26,7 +26,7 @@ class CacheError(NasError):
 def open_or_build(root: Path, kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> Path:
     """The finished folder of this kind and key, built if there is none.
 
-    The folder is named <kind>-<digest of key>. It holds what `build` wrote, key.json, and `done`, written last with
+    The folder is named by `folder_name`. It holds what `build` wrote, key.json, and `done`, written last with
     the size of every file. A folder whose key or sizes are not what they should be is rebuilt with a warning.
 
     Args:
@@ -41,7 +41,7 @@ def open_or_build(root: Path, kind: str, key: dict[str, Any], build: Callable[[P
     Raises:
         CacheError: If the folder cannot be written.
     """
-    target = Path(root) / f"{kind}-{digest(key)}"
+    target = Path(root) / folder_name(kind, key)
     if _is_finished(target, key):
         return target
     with sole_builder(target):
@@ -55,6 +55,11 @@ def open_or_build(root: Path, kind: str, key: dict[str, Any], build: Callable[[P
             _write(folder / "key.json", canonical_json(key))
             _write(folder / "done", canonical_json(_sizes(folder)))
     return target
+
+
+def folder_name(kind: str, key: dict[str, Any]) -> str:
+    """What the folder of this kind and key is called."""
+    return f"{kind}-{digest(key)}"
 
 
 @contextlib.contextmanager

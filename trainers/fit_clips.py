@@ -20,13 +20,16 @@ class FitClips:
         self._features = torch.from_numpy(material.features)
         self._targets = F.one_hot(torch.from_numpy(material.labels), len(material.scenes)).float()
         self._logits = None if material.logits is None else torch.from_numpy(material.logits)
-        self._views = None if material.views is None else torch.from_numpy(material.views.features)
-        self._choice = None if material.views is None else _Choice.of(rows, material.views)
+        views = material.views
+        self._views = None if views is None else torch.from_numpy(views.features)
+        self._views_logits = None if views is None or views.logits is None else torch.from_numpy(views.logits)
+        self._choice = None if views is None else _Choice.of(rows, views)
         if device.type != "cpu":
             self._features = self._features[self._rows].to(device)
             self._targets = self._targets[self._rows].to(device)
             self._logits = None if self._logits is None else self._logits[self._rows].to(device)
             self._views = None if self._views is None else self._views[self._rows].to(device)
+            self._views_logits = None if self._views_logits is None else self._views_logits[self._rows].to(device)
             self._rows = torch.arange(len(rows), device=device)
 
     def __len__(self) -> int:
@@ -35,7 +38,8 @@ class FitClips:
     def batch(self, places: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
         """The clips at some places, 0 to the number of clips, with float16 features.
 
-        Where there are views, each clip is shown in one of them, uniformly at random, the clean one included.
+        Where there are views, each clip is shown in one of them, uniformly at random, the clean one included, with the
+        teacher logits of that very view and with the label of a clip that is mixed in.
         """
         rows = self._rows[torch.from_numpy(places).to(self._rows.device)]
         features, targets = self._features[rows], self._targets[rows]
@@ -45,12 +49,11 @@ class FitClips:
         drawn = rng.integers(self._views.shape[1] + 1, size=len(places))
         view, partner, weight = (torch.from_numpy(part[places, drawn]).to(rows.device) for part in self._choice)
         augmented = view > 0
-        features[augmented] = self._views[rows[augmented], view[augmented] - 1]
-        others = self._rows[partner]
-        targets = torch.lerp(self._targets[others], targets, weight[:, None])
-        if self._logits is not None and logits is not None:
-            logits = torch.lerp(self._logits[others].float(), logits.float(), weight[:, None])
-        return Batch(features, targets, logits)
+        shown = rows[augmented], view[augmented] - 1
+        features[augmented] = self._views[shown]
+        if logits is not None and self._views_logits is not None:
+            logits[augmented] = self._views_logits[shown]
+        return Batch(features, torch.lerp(self._targets[self._rows[partner]], targets, weight[:, None]), logits)
 
 
 class _Choice(NamedTuple):

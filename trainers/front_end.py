@@ -150,6 +150,17 @@ DYNACP = replace(CP_JKU_2023, sample_rate=44_100, bank_rate=32_000)
 SHARIF = FrontEnd(window=4096, hop=502, floor=1e-10, level="decibel")
 """The Sharif student and its teachers: decibels, 256 x 64."""
 
+EFFICIENTAT = replace(CP_JKU_2023, n_fft=1024, window=800, hop=320, mels=128, f_max=15_000.0)
+"""EfficientAT's networks, MN and DyMN (Schmid et al. 2023), in evaluation: 128 x 100."""
+
+FRONT_ENDS: Mapping[str, FrontEnd] = {
+    "baseline-2025": BASELINE_2025,
+    "cp-jku-2023": CP_JKU_2023,
+    "dynacp": DYNACP,
+    "sharif": SHARIF,
+    "efficientat": EFFICIENTAT,
+}
+
 
 def log_mel(waves: Tensor, front_end: FrontEnd) -> Tensor:
     """Mel features.

@@ -4,29 +4,27 @@ The big arrays are memory maps: two workers on one machine share their pages, an
 worker the paths and open them there; pickling a map would copy all of it.
 """
 
-import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from search_spaces.digest import digest
-from search_spaces.errors import NasError
+from trainers.cached_logits import CachedLogits
 from trainers.copies import COPY_DEVICE
 from trainers.front_end import BASELINE_2025, FrontEnd, FrontEndError
+from trainers.opening import MaterialError, mapped_array, part_of_key
 from trainers.validation import validation_mask
+
+__all__ = ["PARTS", "ClipViews", "Material", "MaterialError", "Part", "mapped_array"]
 
 Part = Literal["fit", "validation", "test"]
 PARTS: tuple[Part, ...] = ("fit", "validation", "test")
-
-
-class MaterialError(NasError):
-    """Features, labels or teacher logits that are damaged or do not belong together."""
 
 
 class ClipViews(NamedTuple):
@@ -36,11 +34,15 @@ class ClipViews(NamedTuple):
         features: (clips, views, mels, frames) float16, a memory map. Never written to.
         partners: (clips, views) row of the clip that is mixed in.
         weights: (clips, views) float32 share of the clip itself; 1 where none is mixed in.
+        logits: (clips, views, scenes) float16 logits of the teacher, who heard the views themselves, or none.
+        draws: What was drawn, whatever the front end that heard it, as a name in the keys of caches.
     """
 
     features: npt.NDArray[np.float16]
     partners: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float16] | None = None
+    draws: str = "arrays"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,8 @@ class Material:
         rows: For each part its rows, ascending int64: "fit" to learn from, "validation" to choose by, "test" to report
             on. No row is in two parts.
         scenes: Names of the scenes in the order of the labels.
-        logits: (clips, scenes) float16 logits of the teacher for each clip, or none.
+        logits: (clips, scenes) float16 logits of the teacher for each clip as it is, or none. Views, if any, then have
+            theirs.
         views: Augmented draws of the training clips, or none. A student is never judged on them.
         name: What these clips, in these parts, are called in the keys of caches.
         features_name: The same for the features alone.
@@ -99,6 +102,12 @@ class Material:
                 raise MaterialError(
                     f"views of shape {self.views.features.shape} do not belong to features of {self.features.shape}"
                 )
+            said = self.views.logits
+            if self.logits is not None and (said is None or said.shape != (clips, views, len(self.scenes))):
+                raise MaterialError(
+                    f"{views} views of {clips} clips need teacher logits of their own for {len(self.scenes)} scenes, "
+                    f"but there are {'none' if said is None else f'some of shape {said.shape}'}"
+                )
 
     @classmethod
     def open(
@@ -116,22 +125,16 @@ class Material:
             features_dir: A folder of `trainers.features.load_features`.
             validation_share: Share of the training list's locations kept for validation; see `trainers.validation`.
             validation_seed: Chooses those locations.
-            logits_dir: A folder of `trainers.teachers.logits.teacher_logits` of the same recordings. The teacher may
-                have heard other features of them.
+            logits_dir: A folder of `trainers.teachers.logits`, of one teacher or an ensemble, of the same recordings
+                and, if `views_dir` is given, of the same draws. The teachers may have heard other features of them.
             views_dir: A folder of `trainers.views.load_views` of the same recordings and front end.
 
         Raises:
-            MaterialError: If a file is missing, cut short or does not belong to the others.
+            MaterialError: If a file is missing, damaged or does not belong to the others.
             InputError: If no validation split can be cut from the training list.
         """
-        recordings = _recordings_of(features_dir)
-        if logits_dir is not None and _recordings_of(logits_dir) != recordings:
-            raise MaterialError(
-                f"the teacher logits in {logits_dir} are of other recordings than the features in {features_dir}; "
-                "make the logits of these"
-            )
         if views_dir is not None and any(
-            _key_of(views_dir, part) != _key_of(features_dir, part) for part in ("recordings", "front_end")
+            part_of_key(views_dir, part) != part_of_key(features_dir, part) for part in ("recordings", "front_end")
         ):
             raise MaterialError(f"the views in {views_dir} are not of the clips in {features_dir}; make those of these")
         clips = _index(features_dir)
@@ -139,7 +142,7 @@ class Material:
         features = mapped_array(features_dir / "clips.npy", clips=len(clips), dims=3)
         held_out = validation_mask(clips, validation_share, validation_seed)
         train = (clips["split"] == "train").to_numpy()
-        return cls(
+        material = cls(
             features=features,
             labels=np.searchsorted(np.array(scenes), clips["scene"].to_numpy(dtype=str)).astype(np.int64),
             devices=clips["device"].to_numpy(dtype=str),
@@ -150,15 +153,15 @@ class Material:
                 "test": np.flatnonzero((clips["split"] == "test").to_numpy()),
             },
             scenes=scenes,
-            logits=None if logits_dir is None else mapped_array(logits_dir / "logits.npy", clips=len(clips), dims=2),
             views=None if views_dir is None else _views(views_dir, int(train.sum())),
             name=digest(
                 [features_dir.name, validation_share, validation_seed, *([] if views_dir is None else [views_dir.name])]
             ),
             features_name=features_dir.name,
-            recordings=recordings,
+            recordings=str(part_of_key(features_dir, "recordings")),
             front_end=_front_end_of(features_dir),
         )
+        return material if logits_dir is None else _taught(material, logits_dir, features_dir, views_dir)
 
     @property
     def mels(self) -> int:
@@ -176,24 +179,6 @@ class Material:
         return frozenset(self.devices[self.rows["fit"]].tolist())
 
 
-def mapped_array(path: Path, *, clips: int, dims: int) -> npt.NDArray[np.float16]:
-    """A float16 array of a cache as a memory map; a write, if any, stays in this process (torch wants it writable).
-
-    Raises:
-        MaterialError: If the file is missing, cut short, or not float16 of `dims` dimensions with a row for each clip.
-    """
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise MaterialError(f"{path} cannot be opened ({error}); delete its folder and it is made again") from error
-    if array.dtype != np.float16 or array.ndim != dims or len(array) != clips:
-        raise MaterialError(
-            f"{path} holds {array.dtype} of shape {array.shape}, not float16 with {dims} dimensions and a row "
-            f"for each of the {clips} clips in index.csv; delete its folder and it is made again"
-        )
-    return array
-
-
 def _views(folder: Path, clips: int) -> ClipViews:
     path = folder / "mixing.npz"
     try:
@@ -201,31 +186,42 @@ def _views(folder: Path, clips: int) -> ClipViews:
             partners, weights = mixing["partners"], mixing["weights"]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise MaterialError(f"{path} cannot be read ({error}); delete its folder and it is made again") from error
-    return ClipViews(mapped_array(folder / "clips.npy", clips=clips, dims=4), partners, weights)
+    drawn = {part: part_of_key(folder, part) for part in ("views", "seed", "format")}
+    features = mapped_array(folder / "clips.npy", clips=clips, dims=4)
+    return ClipViews(features, partners, weights, draws=digest(drawn))
 
 
-def _recordings_of(folder: Path) -> str:
-    """The digest of the recordings that a cache was made from: of every clip, in the order of the cache's rows."""
-    return str(_key_of(folder, "recordings"))
+def _taught(material: Material, logits_dir: Path, features_dir: Path, views_dir: Path | None) -> Material:
+    """The material with what its teachers say."""
+    said, views = CachedLogits.at(logits_dir), material.views
+    if said.recordings != material.recordings:
+        raise MaterialError(
+            f"the teacher logits in {logits_dir} are of other recordings than the features in {features_dir}; "
+            "make the logits of these: nas teach"
+        )
+    if said.scenes != material.scenes:
+        raise MaterialError(
+            f"the teacher logits in {logits_dir} are of the scenes {', '.join(said.scenes)}, but the clips in "
+            f"{features_dir} are of {', '.join(material.scenes)}; make the logits of these: nas teach"
+        )
+    if views is not None and said.draws != views.draws:
+        raise MaterialError(
+            f"the teacher logits in {logits_dir} are of other views than {views_dir}; "
+            "make the logits of these: nas teach"
+        )
+    return replace(
+        material,
+        logits=said.clean(len(material.labels)),
+        views=None if views is None else views._replace(logits=said.views(len(views.features))),
+    )
 
 
 def _front_end_of(features_dir: Path) -> FrontEnd:
     try:
-        return FrontEnd.from_json(_key_of(features_dir, "front_end"))
+        return FrontEnd.from_json(part_of_key(features_dir, "front_end"))
     except (AttributeError, FrontEndError) as error:
         raise MaterialError(
             f"{features_dir / 'key.json'} names no front end ({error}); delete its folder and it is made again"
-        ) from error
-
-
-def _key_of(folder: Path, name: str) -> Any:
-    """One part of what a cache was made from."""
-    path = folder / "key.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))[name]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise MaterialError(
-            f"{path} does not say which {name} it is of ({error!r}); delete its folder and it is made again"
         ) from error
 
 

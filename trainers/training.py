@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,14 @@ GRADIENT_NORM = 5.0  # Never reached in a healthy training; keeps a bad batch fr
 
 class TrainingFailed(NasError):
     """A training whose loss is no longer a finite number."""
+
+
+@runtime_checkable
+class Annealed(Protocol):
+    """A module that changes from epoch to epoch by a schedule of its own."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before each epoch, from 0."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,9 @@ class Training:
         rng = np.random.default_rng(derive_seed(self._seed, "epoch", self.epochs_done))
         order = rng.permutation(len(self._clips))
         self.network.train()
+        for module in self.network.modules():
+            if isinstance(module, Annealed):
+                module.begin_epoch(self.epochs_done)
         losses, sizes = [], []
         with torch_threads(self._threads), _generator(self._device, derive_seed(self._seed, "torch", self.epochs_done)):
             for step in range(self.steps_per_epoch):

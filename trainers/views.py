@@ -28,9 +28,13 @@ from trainers.recordings import Recordings, RecordingsError
 from trainers.threads import torch_threads
 
 # Raise it when the same settings give other views.
-FORMAT = 1
+FORMAT = 2
 # Clips per task, which share the edges of the mel bank.
 BATCH = 32
+# Above the usual sample rates, so that responses that any front end hears as different have different digests.
+_DIGEST_RATE = 96_000
+# In Hz, of the system that first heard clips through responses (Morocutti et al. 2023): there they are as loud as its.
+_RESPONSE_RATE = 32_000
 
 
 def load_views(
@@ -47,14 +51,16 @@ def load_views(
 
     Args:
         views: With a count of at least 2.
-        seed: With the number of a view the only source of its chance.
+        seed: With the number of a view the only source of its chance: views of the same recordings, settings and seed
+            are the same draws for every front end.
         workers: Threads, by default one for each core.
         progress: Called with (clips done, clips in all) after each batch; never on a later run.
 
     Returns:
         A folder with clips.npy, float16 (training clips, views, mels, frames), the clips in the row order of
         `recordings.clips`, and mixing.npz: `partners`, int64 (training clips, views), the row of the training clip that
-        was mixed in, and `weights`, float32, the share of the clip itself, 1 where none was.
+        was mixed in, and `weights`, float32, the share of the clip itself, 1 where none was. Where `recordings`,
+        `views` and `seed` are equal in the key.json of two such folders, they hold the same draws.
 
     Raises:
         InputError: If the settings name fewer than two views.
@@ -68,10 +74,12 @@ def load_views(
     responses = None
     if views.impulse_responses is not None:
         responses = torch.from_numpy(read_responses(Path(views.impulse_responses.folder), front_end.sample_rate))
+        # A convolution sums over samples, of which a second has more at a higher rate.
+        responses *= _RESPONSE_RATE / front_end.sample_rate
     key = {
         "recordings": recordings.digest,
         "front_end": front_end.to_json(),
-        "views": _what(views, responses),
+        "views": _what(views),
         "seed": seed,
         "format": FORMAT,
     }
@@ -79,11 +87,15 @@ def load_views(
     return open_or_build(cache_root, "views", key, lambda folder: source.extract(folder, workers or cores(), progress))
 
 
-def _what(views: Views, responses: Tensor | None) -> dict[str, Any]:
-    """The settings, with the responses in place of their folder: where that lies makes no other views."""
+def _what(views: Views) -> dict[str, Any]:
+    """The settings, with the responses in place of their folder: where that lies makes no other views.
+
+    The same for every front end.
+    """
     settings = views.to_json()
-    if responses is not None:
-        settings["impulse_responses"]["folder"] = hashlib.sha256(responses.numpy().tobytes()).hexdigest()
+    if views.impulse_responses is not None:
+        responses = read_responses(Path(views.impulse_responses.folder), _DIGEST_RATE)
+        settings["impulse_responses"]["folder"] = hashlib.sha256(responses.tobytes()).hexdigest()
     return settings
 
 

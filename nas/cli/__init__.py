@@ -11,6 +11,7 @@ from search_spaces.errors import InputError, NasError
 
 COMMANDS = {
     "search": "launch a study from a preset or a study file",
+    "teach": "teach the teachers of a study and cache their logits",
     "resume": "carry on a study after Ctrl-C, a crash, or to add trials",
     "status": "how far a study is",
     "front": "the Pareto front of a study",

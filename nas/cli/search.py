@@ -1,31 +1,27 @@
 """search: launch a study from a preset or a study file."""
 
-import os
 from pathlib import Path
-from typing import Any
 
 import click
 
 from nas.cli.options import CONSOLE, as_json, print_json, with_output, with_places
+from nas.cli.study_options import study_given, study_options
 from nas.places import Places
 
 
 @click.command("search")
 @click.argument("study")
 @click.option("--name", help="Name of the study; default: the one in the study file.")
-@click.option("--data", type=click.Path(path_type=Path), help="Recordings in TAU's layout (or NAS_DATA).")
 @click.option("--trials", type=click.IntRange(min=1), help="Students to train in the whole study.")
-@click.option("--workers", type=click.IntRange(min=1), help="Students to train at once, one core each.")
-@click.option("--seed", type=click.IntRange(min=0), help="The only source of chance.")
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Any field, e.g. budget.macs=20000000.")
+@study_options
 @as_json
 @with_places
 @with_output
 def command(
     study: str,
     name: str | None,
-    data: Path | None,
     trials: int | None,
+    data: Path | None,
     workers: int | None,
     seed: int | None,
     settings: tuple[str, ...],
@@ -40,17 +36,9 @@ def command(
     from nas.cli.summary import print_end, study_summary
     from nas.display import Display
     from nas.run import search
-    from nas.study_file import load_study, parse_override
 
-    overrides: dict[str, Any] = dict(parse_override(text) for text in settings)
     given = {"name": name, "search.trials": trials, "search.workers": workers, "seed": seed}
-    overrides |= {field: value for field, value in given.items() if value is not None}
-    if data is not None:
-        overrides |= {"data.root": str(data.absolute()), "data.synthetic": None}
-    study_file = load_study(study, overrides)
-    usual = os.environ.get("NAS_DATA")
-    if data is None and usual and study_file.data.synthetic is None:
-        study_file = load_study(study, overrides | {"data.root": str(Path(usual).absolute())})
+    study_file = study_given(study, data, settings, given)
     search(study_file, places, Display(CONSOLE))
     if as_json:
         print_json(study_summary(study_file.name, places))

@@ -49,7 +49,8 @@ class AttentionHead(nn.Module):
 
 
 class LearnableHead(nn.Module):
-    """The Sharif head: learnable pooling of the last map or of every stage's, batch norm, dropout, linear layers."""
+    """The Sharif head: learnable pooling, batch norm, dropout, linear layers; where it pools the outputs of several
+    stages, the dropout comes before the batch norm."""
 
     def __init__(self, head: Head, widths: Sequence[int], classes: int) -> None:
         super().__init__()
@@ -61,11 +62,13 @@ class LearnableHead(nn.Module):
         features = 2 * (sum(widths) if head.every_stage else widths[-1])
         self.norm = nn.BatchNorm1d(features)
         self.dropout = nn.Dropout(0.2)
+        self.drops_first = len(widths) > 1  # every stage of a single one is the last map, and the same head
         self.hidden = None if head.hidden is None else nn.Linear(features, head.hidden)
         self.classify = nn.Linear(features if head.hidden is None else head.hidden, classes)
 
     def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor:
-        features: Tensor = self.dropout(self.norm(self.pool(x)))
+        pooled = self.pool(x)
+        features: Tensor = self.norm(self.dropout(pooled)) if self.drops_first else self.dropout(self.norm(pooled))
         if self.hidden is not None:
             features = F.relu(self.hidden(features))
         logits: Tensor = self.classify(features)

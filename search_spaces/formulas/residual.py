@@ -9,8 +9,8 @@ from search_spaces.parts import ResidualBlock
 
 def residual_block(part: ResidualBlock, shape: Shape, form: Form) -> list[Op]:
     result, start = [], "input"
-    if part.pool:
-        shape = (shape[0], shape[1] // 2, shape[2] // 2)
+    if part.stride != (1, 1):
+        shape = (shape[0], shape[1] // part.stride[0], shape[2] // part.stride[1])
         result.append(ops.pool("pool", "input", shape))
         start = "pool"
     outer = (part.width, *shape[1:])

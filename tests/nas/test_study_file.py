@@ -17,6 +17,7 @@ from search_spaces.spaces import SPACE_NAMES
 from trainers.augmentation.named_sets import NAMED_SETS
 from trainers.augmentation.settings import ImpulseResponses, Views
 from trainers.recipe import Recipe
+from trainers.teachers.networks import WIDE
 
 
 def loaded(tmp_path: Path, text: str) -> StudyFile:
@@ -157,7 +158,7 @@ def test_a_named_augmentation_stands_for_its_settings_and_those_beside_it_win(tm
         ),
     )
     given = asdict(NAMED_SETS[name].batches)
-    assert study.teacher == Recipe(epochs=1, **given)
+    assert study.teachers.members[WIDE].recipe == Recipe(epochs=1, **given)
     assert study.student == Recipe(epochs=2, batch=32, **given | {"roll": 0.5})
     assert study_from_json(study.to_json(), "toy") == study
 
@@ -177,7 +178,8 @@ def test_the_full_preset_has_the_baseline_s_augmentation() -> None:
     study = load_study("dcase2025")
     given = asdict(NAMED_SETS["baseline-2025"].batches)
     assert study.student == replace(study.student, **given)
-    assert study.teacher == replace(study.teacher, **given | {"mixstyle_probability": 0.8, "mixstyle_alpha": 0.4})
+    teacher = study.teachers.members[WIDE].recipe
+    assert teacher == replace(teacher, **given | {"mixstyle_probability": 0.8, "mixstyle_alpha": 0.4})
 
 
 def test_several_faults_are_told_together(tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_a_name_that_is_neither_preset_nor_file_is_told_with_the_presets() -> No
 
 def test_numbers_with_an_exponent_are_numbers(tmp_path: Path) -> None:
     study = loaded(tmp_path, STUDY.replace("400000", "4e5").replace("epochs: 1", "epochs: 1, learning_rate: 1e-3"))
-    assert (study.budget.macs, study.teacher.learning_rate) == (400_000, 0.001)
+    assert (study.budget.macs, study.teachers.members[WIDE].recipe.learning_rate) == (400_000, 0.001)
     assert parse_override("budget.macs=20e6") == ("budget.macs", 20e6)
 
 
@@ -210,7 +212,7 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
 @settings(max_examples=150, deadline=None)
 @given(
     section=st.sampled_from(
-        ["name", "seed", "data", "features", "inputs", "budget", "views", "teacher", "student", "search", "space"]
+        ["name", "seed", "data", "features", "inputs", "budget", "views", "teachers", "student", "search", "space"]
     ),
     junk=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -63,7 +63,13 @@ BLOCKS: st.SearchStrategy[Block] = st.one_of(
     st.builds(DSFlexiBlock, conv=CONVS, spare_norm=st.booleans(), **LAID),
     st.builds(DSFlexiABlock, conv=CONVS, **LAID),
     st.builds(DSFlexiMBlock, expanded=WIDTHS, conv=CONVS, norm=st.sampled_from(["batch", "residual"]), **LAID),
-    st.builds(ResidualBlock, width=WIDTHS, kernels=st.sampled_from([(3, 1), (3, 3)]), groups=st.sampled_from([1, 2])),
+    st.builds(
+        ResidualBlock,
+        width=WIDTHS,
+        kernels=st.sampled_from([(3, 1), (3, 3)]),
+        groups=st.sampled_from([1, 2]),
+        pool=st.sampled_from([None, (1, 1)]),
+    ),
 )
 STEMS = st.one_of(
     st.builds(ConvStem, widths=st.tuples(WIDTHS, WIDTHS)),
@@ -157,6 +163,8 @@ def _scrambled_block(block: Block, c_in: int) -> Block:
         return replace(block, conv=_scrambled_conv(block.conv, fits=keeps_width and not strided))
     if isinstance(block, RepMobileBlock | DSFlexiBlock | DSFlexiABlock | DSFlexiMBlock):
         return replace(block, conv=_scrambled_conv(block.conv, fits=not strided))
+    if isinstance(block, ResidualBlock):
+        return replace(block, pool=(1, 1) if block.pool is None else None)
     return block
 
 
@@ -239,7 +247,9 @@ SET = RepConv(((1, 1), (3, 3)))
         (DSFlexiBlock(8, SET), DSFlexiBlock(8, SET, spare_norm=True)),
         (DSFlexiBlock(8, SET, (2, 1)), DSFlexiABlock(8, SET, (2, 1))),
         (DSFlexiMBlock(8, 8, SET), DSFlexiMBlock(8, 8, SET, norm="residual")),
-        (ResidualBlock(8), ResidualBlock(8, pool=True)),
+        (ResidualBlock(8), ResidualBlock(8, pool=(2, 2))),
+        (ResidualBlock(8, pool=(2, 1)), ResidualBlock(8, pool=(2, 2))),
+        (ResidualBlock(8, pool=(2, 1)), ResidualBlock(8, pool=(1, 2))),
         (ResidualBlock(8), ResidualBlock(8, groups=2)),
         (ConvStem((4, 8)), ConvStem((8, 8))),
         (RepStem((4, 8), SET), RepStem((4, 8), SET, input_norm=False)),
@@ -306,6 +316,27 @@ def test_a_design_survives_json(name: str) -> None:
     assert Architecture.from_json(known.to_json()) == known
 
 
+@pytest.mark.parametrize(("written", "pool"), [(True, (2, 2)), (False, None), ([2, 1], (2, 1)), (None, None)])
+def test_a_pool_is_read_as_files_of_every_age_have_it(written: Any, pool: tuple[int, int] | None) -> None:
+    data = around(ResidualBlock(8)).to_json()
+    data["stages"][0]["blocks"][0]["pool"] = written
+    read = Architecture.from_json(data)
+    assert read == around(ResidualBlock(8, pool=pool))
+    assert read.to_json()["stages"][0]["blocks"][0]["pool"] == (None if pool is None else list(pool))
+
+
+@pytest.mark.parametrize(("pool", "least"), [(None, (3, 3)), ((2, 1), (5, 3)), ((1, 2), (3, 5)), ((4, 2), (9, 5))])
+def test_a_pool_needs_as_many_positions_as_it_joins(pool: tuple[int, int] | None, least: tuple[int, int]) -> None:
+    stages = (Stage((ResidualBlock(4, pool=pool), ResidualBlock(4, pool=(1, 1)))),)
+    network = build(Architecture(InputShape(*least), ResNetStem(4), stages))
+    assert torch.isfinite(network(torch.zeros(2, 1, *least))).all()
+    for axis, side in enumerate(("mels", "frames")):
+        fewer = [least[0], least[1]]
+        fewer[axis] -= 1
+        with pytest.raises(ValueError, match=f"input.{side}={fewer[axis]}: expected positions enough"):
+            Architecture(InputShape(*fewer), ResNetStem(4), stages)
+
+
 def test_identities_are_as_many_as_canonical_forms() -> None:
     drawn = [a for space in ("joint", "dpcp", "repconv") for a in random_architectures(60, seed=1, space=space)]
     assert len({a.identity for a in drawn}) == len({a.canonical() for a in drawn}) > 170
@@ -342,6 +373,7 @@ def test_order_of_kernels_does_not_enter_the_identity() -> None:
             lambda: replace(design("sharif"), stages=(Stage((DSFlexiBlock(64, SET),) * 200),) * 2),
             "stages: expected at most 256 blocks in all, not 400",
         ),
+        (lambda: design("cp-resnet").at(16, 64), "input.mels=16: expected positions enough"),
         (lambda: design("sharif-cp-resnet").at(2, 64), "input.mels=2: expected positions enough"),
         (lambda: design("sharif-cp-resnet").at(256, 8), "input.frames=8: expected positions enough"),
     ],

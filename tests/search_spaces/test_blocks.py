@@ -107,8 +107,8 @@ NETWORKS = {
         (
             Stage(
                 (
-                    ResidualBlock(32, (3, 1), pool=True),
-                    ResidualBlock(32, (3, 3), pool=True),
+                    ResidualBlock(32, (3, 1), pool=(2, 2)),
+                    ResidualBlock(32, (3, 3), pool=(2, 2)),
                     ResidualBlock(64, (3, 3), groups=2),
                     ResidualBlock(92, (3, 1)),
                 )
@@ -393,10 +393,13 @@ def test_dropout_is_where_and_as_strong_as_published() -> None:
     assert dropouts("cp-mobile-2023") == set()
 
 
-def test_cp_resnets_block_pools_its_maxima_first() -> None:
-    block = randomised(block_module(ResidualBlock(6, (3, 1), groups=2, pool=True), 4))
-    x = rand(2, 4, 9, 8)
-    pooled = x[:, :, :8].reshape(2, 4, 4, 2, 4, 2).amax((3, 5))
+@pytest.mark.parametrize("pool", [(2, 2), (2, 1), (1, 2), (3, 2)])
+def test_cp_resnets_block_pools_its_maxima_first(pool: tuple[int, int]) -> None:
+    block = randomised(block_module(ResidualBlock(6, (3, 1), groups=2, pool=pool), 4))
+    x = rand(2, 4, 11, 7)
+    up, left = pool
+    mels, frames = 11 // up, 7 // left
+    pooled = x[:, :, : mels * up, : frames * left].reshape(2, 4, mels, up, frames, left).amax((3, 5))
     expected = F.relu(block.conv2(F.relu(block.conv1(pooled))) + block.shortcut(pooled))
     torch.testing.assert_close(block(x), expected)
 
@@ -407,6 +410,30 @@ def test_a_hidden_layer_has_relu() -> None:
     hidden = F.relu(head.hidden(head.norm(head.pool(x))))
     assert hidden.shape == (2, 16)
     torch.testing.assert_close(head(x), head.classify(hidden))
+
+
+@pytest.mark.parametrize(
+    ("stages", "every_stage", "dropout_first"), [(2, True, True), (2, False, False), (1, True, False)]
+)
+def test_dropout_comes_before_the_norm_where_several_stages_are_pooled(
+    stages: int, every_stage: bool, dropout_first: bool
+) -> None:
+    """And behind it otherwise; a lone stage, pooled as every stage or as the last map, is one and the same network."""
+    stage = Stage((CPMobileBlock(4, 4),))
+    head = Head("learnable", every_stage=every_stage)
+    module = randomised(build(Architecture(InputShape(16, 8), ConvStem((4, 4)), (stage,) * stages, head)).head)
+    module.dropout = Doubled()
+    maps = [rand(2, 4, 3, 2)] * stages if every_stage else rand(2, 4, 3, 2)
+    pooled = module.pool(maps)
+    expected = module.classify(module.norm(2 * pooled) if dropout_first else 2 * module.norm(pooled))
+    torch.testing.assert_close(module(maps), expected)
+
+
+class Doubled(nn.Module):
+    """In place of a dropout that happens to keep everything."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x
 
 
 def test_cp_mobiles_shortcut_follows_from_the_shapes() -> None:

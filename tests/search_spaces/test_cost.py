@@ -20,6 +20,7 @@ from search_spaces.folding import deployed
 from search_spaces.forms import Form
 from search_spaces.formulas.registry import part_ops
 from search_spaces.network import build
+from search_spaces.parts import ResidualBlock
 from search_spaces.spaces import SPACE_NAMES
 
 DESIGNS = (*design_names(), *teacher_names())
@@ -41,6 +42,7 @@ ANCHORS = [
     ("sharif-dsflexi-m1", (256, 64), Form.TRAINING, 42_322, 35_491_306),
     ("sharif-dsflexi-m2", (256, 64), Form.TRAINING, 42_018, 33_530_032),
     ("sharif-cp-mobile", (256, 64), Form.TRAINING, 234_300, 42_330_532),
+    ("cp-resnet", (256, 43), Form.TRAINING, 127_684, 28_840_396),
     ("sharif-cp-resnet", (256, 64), Form.TRAINING, 127_684, 37_862_532),
 ]
 
@@ -96,6 +98,18 @@ def test_formula_and_built_network_give_the_anchor(name, shape, form, params, ma
     counted = form_cost(architecture, form)
     assert (counted.params, counted.macs) == (params, macs)
     assert torchinfo_counts(architecture, form) == (params, macs)
+
+
+def test_designs_have_the_input_that_they_were_entered_with() -> None:
+    frames = {"cp-mobile-2025": 65, "dynacp": 89, "cp-resnet": 43}
+    for name in DESIGNS:
+        shape = design(name).input
+        assert (shape.mels, shape.frames) == (256, frames.get(name, 64))
+
+
+def test_a_pool_of_single_values_is_no_operation() -> None:
+    for form in Form:
+        assert part_ops(ResidualBlock(8, pool=(1, 1)), (8, 4, 4), form) == part_ops(ResidualBlock(8), (8, 4, 4), form)
 
 
 @pytest.mark.parametrize(("name", "products"), WEIGHTS_ONLY)

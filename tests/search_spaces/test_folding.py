@@ -74,7 +74,7 @@ def plain_blocks() -> Iterator[Block]:
     for width, stride in product((C_IN, 6), ((1, 1), (2, 1), (2, 2))):
         for grn, pooled in product((False, True), repeat=2):
             yield CPMobileBlock(width, 8, stride, grn=grn, pooled_shortcut=pooled)
-    for width, kernels, groups, pool in product((C_IN, 6), ((3, 1), (5, 3)), (1, 2), (False, True)):
+    for width, kernels, groups, pool in product((C_IN, 6), ((3, 1), (5, 3)), (1, 2), (None, (2, 1), (2, 2))):
         yield ResidualBlock(width, kernels, groups, pool)
 
 

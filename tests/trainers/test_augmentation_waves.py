@@ -1,7 +1,9 @@
 """What a view does to waveforms: against float64, direct convolution and the formulas of the draws."""
 
+import itertools
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -32,6 +34,22 @@ def test_each_wave_is_rolled_circularly_by_a_uniform_shift():
     counts = np.bincount(shifts + 3, minlength=7)
     assert len(counts) == 7
     assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_a_roll_is_the_same_share_of_a_second_at_every_rate():
+    """To a sample of either, and of as much chance, also where a rate has no sample so short."""
+    for seconds in (0.0, 0.00004, 0.1, 0.45):
+        shifts, left = {}, []
+        for rate in (16_000, 32_000, 44_100):
+            rng = np.random.default_rng(3)
+            impulses = torch.zeros(20, rate)
+            impulses[:, rate // 2] = 1
+            shifts[rate] = roll(impulses, int(seconds * rate), rng).argmax(dim=1).numpy() / rate - 0.5
+            left.append(rng.random())
+        for one, other in itertools.combinations(shifts, 2):
+            assert np.abs(shifts[one] - shifts[other]).max() < 1 / one + 1 / other
+        assert np.abs(shifts[16_000]).max() >= 0.8 * seconds - 1 / 16_000
+        assert left[0] == left[1] == left[2]
 
 
 def test_gain_is_a_whole_number_of_decibels_below_the_upper_end():
@@ -121,6 +139,52 @@ def test_a_view_is_response_gain_mixup_roll_and_bank_in_this_order():
     np.testing.assert_array_equal(view.weight, weight)
     assert torch.equal(waves, before[0])
     assert torch.equal(partners, before[1])
+
+
+class Event(NamedTuple):
+    """What happened to clips of an impulse at half a second, whose partners have one at three quarters.
+
+    Attributes:
+        shifts: (clips,) in seconds.
+        heights: (clips, 2) of the two impulses.
+        edges: Of the mel bank in Hz.
+    """
+
+    shifts: np.ndarray
+    heights: np.ndarray
+    edges: tuple[float, float]
+
+    @staticmethod
+    def of(waves, front_end):
+        rate = front_end.sample_rate
+        own = waves.argmax(axis=1)
+        found = np.take_along_axis(waves, np.stack([own, own + rate // 4], axis=1) % rate, axis=1)
+        return Event(own / rate - 0.5, found, (front_end.f_min, front_end.f_max))
+
+
+@pytest.mark.parametrize("roll", [0.1, 0.00004, 0.0])
+def test_a_view_is_the_same_event_at_every_sample_rate(roll, monkeypatch):
+    """Impulses tell by their places and heights all that was drawn: shift, gain, response, weight; and the bank."""
+    clips, heard, views = 64, [], replace(FULL, roll=roll)
+    monkeypatch.setattr("trainers.augmentation.waves.log_mel", lambda *given: heard.append(given) or given[0])
+    drawn = []
+    for rate in (16_000, 32_000):
+        waves, partners = torch.zeros(clips, rate), torch.zeros(clips, rate)
+        # Beside each its opposite, so that there is no mean, which mixup takes away.
+        waves[:, rate // 2], waves[:, rate // 2 + rate // 10] = 1, -1
+        partners[:, rate * 3 // 4], partners[:, rate * 3 // 4 + rate // 10] = 1, -1
+        responses = torch.zeros(4, 100)
+        responses[:, 0] = torch.tensor([1.0, 10.0, 100.0, 1000.0])
+        front_end = replace(CP_JKU_2023, sample_rate=rate, f_max=7000.0)
+        rng, devices = np.random.default_rng(5), ["a", "b"] * (clips // 2)
+        drawn.append(view_of(waves, devices, views, front_end, rng, responses=responses, partners=partners).weight)
+    slow, fast = (Event.of(waves.numpy(), front_end) for waves, front_end in heard)
+    np.testing.assert_array_equal(*drawn)
+    np.testing.assert_allclose(slow.heights, fast.heights, rtol=1e-4, atol=1e-5)
+    assert np.abs(slow.shifts - fast.shifts).max() < 1 / 16_000 + 1 / 32_000
+    assert slow.edges == fast.edges
+    assert len(set(slow.heights[:, 0].round(3))) > 20  # gains and responses differ from clip to clip
+    assert (drawn[0] < 1).any()
 
 
 def test_equal_seeds_give_equal_views():

@@ -13,7 +13,18 @@ import soxr
 import torch
 
 from search_spaces.errors import InputError
-from trainers.front_end import BASELINE_2025, CP_JKU_2023, DYNACP, SHARIF, FrontEnd, FrontEndError, log_mel, mel_bank
+from trainers.front_end import (
+    BASELINE_2025,
+    CP_JKU_2023,
+    DYNACP,
+    EFFICIENTAT,
+    FRONT_ENDS,
+    SHARIF,
+    FrontEnd,
+    FrontEndError,
+    log_mel,
+    mel_bank,
+)
 
 SMALL = FrontEnd(sample_rate=8000, n_fft=512, window=400, hop=160, mels=32, f_min=50.0, f_max=3800.0)
 SHIFTED = FrontEnd(sample_rate=16_000, n_fft=1024, window=1024, hop=500, mels=64, f_max=8000.0, offset=4.5, scale=5.0)
@@ -49,6 +60,8 @@ class Described(NamedTuple):
     highest: float
     bank_rate: int = 32_000
     emphasis: float = 0.0
+    transform: int = 4096
+    bands: int = 256
 
 
 DESCRIBED = {
@@ -56,19 +69,20 @@ DESCRIBED = {
     CP_JKU_2023: Described(32_000, 3072, True, 500, True, 15_500.0, emphasis=0.97),
     DYNACP: Described(44_100, 3072, True, 500, True, 15_500.0, emphasis=0.97),
     SHARIF: Described(32_000, 4096, False, 502, False, 16_000.0),
+    EFFICIENTAT: Described(32_000, 800, True, 320, True, 15_000.0, emphasis=0.97, transform=1024, bands=128),
 }
-NAMED = pytest.mark.parametrize("front_end", DESCRIBED, ids=["baseline", "2023", "dynacp", "sharif"])
+NAMED = pytest.mark.parametrize("front_end", DESCRIBED, ids=["baseline", "2023", "dynacp", "sharif", "efficientat"])
 
 
 def mel_power_by_hand(wave: np.ndarray, said: Described) -> np.ndarray:
     """The mel power of one second in float64, (bands, frames), frame by frame, from the description alone."""
     heard = wave[1:] - said.emphasis * wave[:-1] if said.emphasis else wave
-    padded = np.pad(heard, 2048, mode="reflect")
-    edge = (4096 - said.window) // 2
-    window = np.zeros(4096)
+    padded = np.pad(heard, said.transform // 2, mode="reflect")
+    edge = (said.transform - said.window) // 2
+    window = np.zeros(said.transform)
     turns = np.arange(said.window) / (said.window - said.symmetric)
     window[edge : edge + said.window] = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
-    frames = [padded[start : start + 4096] * window for start in range(0, len(heard) + 1, said.hop)]
+    frames = [padded[start : start + said.transform] * window for start in range(0, len(heard) + 1, said.hop)]
     power = np.abs(np.fft.rfft(frames)) ** 2
 
     def mels(frequency: np.ndarray) -> np.ndarray:
@@ -77,10 +91,10 @@ def mel_power_by_hand(wave: np.ndarray, said: Described) -> np.ndarray:
     def hertz(mel: np.ndarray) -> np.ndarray:
         return 700 * (np.exp(mel / 1127) - 1)
 
-    edges = np.linspace(0, mels(np.array(said.highest)), 258)
-    bins = np.arange(2049) * said.bank_rate / 4096
+    edges = np.linspace(0, mels(np.array(said.highest)), said.bands + 2)
+    bins = np.arange(said.transform // 2 + 1) * said.bank_rate / said.transform
     corners, places = (edges, mels(bins)) if said.triangles_over_mels else (hertz(edges), bins)
-    bank = [np.interp(places, corners[band : band + 3], [0, 1, 0]) for band in range(256)]
+    bank = [np.interp(places, corners[band : band + 3], [0, 1, 0]) for band in range(said.bands)]
     return np.array(bank) @ power.T
 
 
@@ -137,12 +151,14 @@ def test_a_bank_is_bounded_by_its_own_rate_and_has_one() -> None:
             FrontEnd(bank_rate=wrong)  # type: ignore[arg-type]
 
 
-def test_the_bank_of_2023_equals_kaldis_in_torchaudio() -> None:
+@pytest.mark.parametrize("front_end", [CP_JKU_2023, EFFICIENTAT], ids=["2023", "efficientat"])
+def test_the_banks_of_cp_jku_equal_kaldis_in_torchaudio(front_end: FrontEnd) -> None:
     kaldi = pytest.importorskip("torchaudio.compliance.kaldi")
-    expected, _ = kaldi.get_mel_banks(256, 4096, 32_000.0, 0.0, 15_500.0, 100.0, -500.0, 1.0)
-    bank = mel_bank(CP_JKU_2023)
-    torch.testing.assert_close(bank[:2048], expected.T, atol=5e-5, rtol=0)  # the expected one is computed in float32
-    assert not bank[2048].any()
+    said = DESCRIBED[front_end]
+    expected, _ = kaldi.get_mel_banks(said.bands, said.transform, 32_000.0, 0.0, said.highest, 100.0, -500.0, 1.0)
+    bank = mel_bank(front_end)
+    torch.testing.assert_close(bank[:-1], expected.T, atol=5e-5, rtol=0)  # the expected one is computed in float32
+    assert not bank[-1].any()
 
 
 def test_a_real_recording_has_the_published_statistics(shared_data: Path) -> None:
@@ -158,10 +174,31 @@ def test_silence_has_a_level_in_decibels() -> None:
     torch.testing.assert_close(features, torch.full((1, 256, 64), -100.0))
 
 
-@pytest.mark.parametrize(("front_end", "frames"), [(BASELINE_2025, 65), (CP_JKU_2023, 64), (DYNACP, 89), (SHARIF, 64)])
-def test_the_named_front_ends_say_their_frames(front_end: FrontEnd, frames: int) -> None:
-    assert front_end.frames == frames
-    assert log_mel(torch.zeros(1, front_end.sample_rate), front_end).shape == (1, 256, frames)
+@pytest.mark.parametrize(
+    ("name", "mels", "frames"),
+    [
+        ("baseline-2025", 256, 65),
+        ("cp-jku-2023", 256, 64),
+        ("dynacp", 256, 89),
+        ("sharif", 256, 64),
+        ("efficientat", 128, 100),
+    ],
+)
+def test_the_named_front_ends_say_their_frames(name: str, mels: int, frames: int) -> None:
+    front_end = FRONT_ENDS[name]
+    assert (front_end.mels, front_end.frames) == (mels, frames)
+    assert log_mel(torch.zeros(1, front_end.sample_rate), front_end).shape == (1, mels, frames)
+
+
+def test_every_described_front_end_has_one_name() -> None:
+    assert FRONT_ENDS == {
+        "baseline-2025": BASELINE_2025,
+        "cp-jku-2023": CP_JKU_2023,
+        "dynacp": DYNACP,
+        "sharif": SHARIF,
+        "efficientat": EFFICIENTAT,
+    }
+    assert set(FRONT_ENDS.values()) == set(DESCRIBED)
 
 
 def test_the_baseline_hears_a_second_as_256_by_65() -> None:
@@ -190,7 +227,7 @@ def test_a_clip_has_the_same_features_alone_and_in_a_batch() -> None:
 
 def test_full_scale_features_fit_float16() -> None:
     square = torch.where(torch.arange(32_000) % 64 < 32, 1.0, -1.0)[None]
-    for front_end in (BASELINE_2025, CP_JKU_2023, DYNACP, SHARIF):
+    for front_end in FRONT_ENDS.values():
         assert torch.isfinite(log_mel(square, front_end).to(torch.float16)).all()
 
 

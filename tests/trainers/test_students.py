@@ -1,5 +1,6 @@
 """A student is judged as it is deployed, its outcome is written once, and its weights are read back with care."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from search_spaces.architecture import Architecture, InputShape, Stage
+from search_spaces.digest import digest
 from search_spaces.errors import NasError
 from search_spaces.forms import Form
 from search_spaces.network import build
@@ -107,14 +109,19 @@ def test_a_student_hears_features_of_its_own_input_only(lesson: Lesson, tmp_path
 
 
 def test_a_student_learns_from_a_teacher_of_the_same_recordings_only(lesson: Lesson, tmp_path: Path) -> None:
-    logits = tmp_path / "logits"
-    logits.mkdir()
-    np.save(logits / "logits.npy", np.zeros((64, 2), np.float16))
-    write_key(logits, "r1")
-    assert Student(replace(lesson, logits_dir=logits), tmp_path / "student").epoch() is None
-    write_key(logits, "r2")
+    def write_logits(recordings: str) -> Path:
+        key = {"recordings": recordings, "views": None, "scenes": SCENES}
+        folder = tmp_path / f"teacher-logits-{digest(key)}"
+        folder.mkdir()
+        (folder / "key.json").write_text(json.dumps(key))
+        np.save(folder / "logits.npy", np.zeros((64, 2), np.float16))
+        sums = {"logits.npy": hashlib.sha256((folder / "logits.npy").read_bytes()).hexdigest()}
+        (folder / "sums.json").write_text(json.dumps(sums))
+        return folder
+
+    assert Student(replace(lesson, logits_dir=write_logits("r1")), tmp_path / "student").epoch() is None
     with pytest.raises(MaterialError, match="other recordings"):
-        Student(replace(lesson, logits_dir=logits), tmp_path / "student")
+        Student(replace(lesson, logits_dir=write_logits("r2")), tmp_path / "student")
 
 
 def test_the_accuracy_on_record_is_that_of_the_deployed_network(lesson: Lesson, tmp_path: Path) -> None:

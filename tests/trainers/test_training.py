@@ -198,6 +198,35 @@ def test_the_loss_is_of_labels_and_teacher_logits_mixed_as_the_clips_are():
     assert loss == pytest.approx(0.5 * hard + 0.5 * 4 * soft, rel=1e-5)
 
 
+def test_the_loss_of_a_view_is_of_the_logits_of_that_view_and_of_mixed_labels():
+    """As above: the teacher has heard the view, and what was mixed into its waveform is mixed into the labels alone."""
+    rng = np.random.default_rng(3)
+    logits, of_views = (rng.normal(size=shape).astype(np.float16) for shape in ((94, 3), (94, 2, 3)))
+    clips = material(fit=64, logits=logits)
+    fit = clips.rows["fit"]
+    partners, weights = rng.choice(fit, (94, 2)), rng.choice([0.5, 0.75, 1.0], (94, 2)).astype(np.float32)
+    views = ClipViews(rng.normal(size=(94, 2, 6, 10)).astype(np.float16), partners, weights, of_views)
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(60, 3))
+    nn.init.zeros_(constant[1].weight)
+    with torch.no_grad():
+        constant[1].bias.copy_(torch.tensor([2.0, 0.0, -1.0]))
+    recipe = Recipe(epochs=1, batch=64, roll=0.0, mixstyle_probability=0.0, teacher_share=0.5, temperature=2.0)
+    loss = Training(constant, replace(clips, views=views), recipe, seed=4).epoch().loss
+    rng = np.random.default_rng(derive_seed(4, "epoch", 0))
+    rows, view = fit[rng.permutation(64)], rng.integers(3, size=64)
+    said, labels = np.array([2.0, 0.0, -1.0]), np.eye(3)[clips.labels]
+    hard = soft = 0.0
+    for row, shown in zip(rows, view, strict=True):
+        target, taught = labels[row], logits[row]
+        if shown > 0:
+            own, other = float(weights[row, shown - 1]), partners[row, shown - 1]
+            target, taught = own * target + (1 - own) * labels[other], of_views[row, shown - 1]
+        hard -= (target * log_softmax(said)).sum() / 64
+        teacher = log_softmax(taught.astype(np.float64) / 2)
+        soft += (np.exp(teacher) * (teacher - log_softmax(said / 2))).sum() / 64
+    assert loss == pytest.approx(0.5 * hard + 0.5 * 4 * soft, rel=1e-5)
+
+
 def test_every_view_is_heard():
     clips = material(fit=40)
     marks = np.arange(1, 4, dtype=np.float16)[None, :, None, None]

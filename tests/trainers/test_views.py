@@ -75,6 +75,36 @@ def test_views_of_a_gain_are_the_training_clips_at_other_levels(recordings: Reco
     assert not np.array_equal(gains[: TRAIN - BATCH, 0], gains[BATCH:, 0])  # the batches have chance of their own
 
 
+def test_views_are_the_same_events_for_front_ends_of_two_rates(recordings: Recordings, tmp_path: Path) -> None:
+    """With all that may be drawn. Twice as many samples in the same time are four times the power, and no more."""
+    (tmp_path / "responses").mkdir()
+    for name, centre, width, height in (("a", 10, 2.0, 2.0), ("b", 40, 1.5, -6.0), ("c", 25, 1.0, 0.5)):
+        pulse = height * np.exp(-(((np.arange(100) - centre) / width) ** 2) / 2)
+        soundfile.write(tmp_path / "responses" / f"{name}.wav", pulse, 8000, subtype="FLOAT")
+    views = Views(
+        count=4,
+        roll=0.4,
+        gain=12,
+        impulse_responses=ImpulseResponses(folder=str(tmp_path / "responses"), probability=0.7),
+        mixup_probability=0.5,
+        f_min_range=50,
+        f_max_range=200,
+    )
+    slow = replace(TINY, floor=1e-12)
+    folders = [
+        load_views(recordings, front_end, views, tmp_path / "c", seed=3, workers=2)
+        for front_end in (slow, replace(slow, sample_rate=8000, n_fft=512, window=512, hop=1000))
+    ]
+    (features, partners, weights), (faster, faster_partners, faster_weights) = map(read, folders)
+    np.testing.assert_array_equal(partners, faster_partners)
+    np.testing.assert_array_equal(weights, faster_weights)
+    difference = np.abs(faster.astype(np.float64) - features - np.log(4))
+    assert difference.mean(axis=(2, 3)).max() < 0.1  # one decibel is 0.23; noise shifted by a frame is more
+    key, other = (json.loads((folder / "key.json").read_text()) for folder in folders)
+    assert all(key[part] == other[part] for part in ("recordings", "views", "seed"))
+    assert key["front_end"] != other["front_end"]
+
+
 def test_views_depend_on_their_seed_and_not_on_the_number_of_workers(recordings: Recordings, tmp_path: Path) -> None:
     views = Views(count=3, gain=12, roll=0.5, mixup_probability=0.5)
 
@@ -149,11 +179,14 @@ def material(recordings: Recordings, tmp_path: Path) -> Material:
 
 
 def test_every_view_is_shown_alike_and_with_its_targets(material: Material) -> None:
-    logits = np.random.default_rng(1).normal(size=(CLIPS, 2)).astype(np.float16)
-    material = replace(material, logits=logits)
+    assert material.views is not None
+    chance = np.random.default_rng(1)
+    views = material.views._replace(logits=chance.normal(size=(TRAIN, 3, 2)).astype(np.float16))
+    material = replace(material, logits=chance.normal(size=(CLIPS, 2)).astype(np.float16), views=views)
     clips, rng = FitClips(material, torch.device("cpu")), np.random.default_rng(0)
     fit = material.rows["fit"]
-    assert material.views is not None
+    assert material.logits is not None
+    said = np.concatenate([material.logits[:TRAIN, None], views.logits], axis=1)
     counts = np.zeros((len(fit), 4))
     one_hot = np.eye(2)[material.labels]
     for _ in range(400):
@@ -167,8 +200,10 @@ def test_every_view_is_shown_alike_and_with_its_targets(material: Material) -> N
             own, other = (1.0, row) if view == 0 else (part[row, view - 1] for part in material.views[2:0:-1])
             other = row if own == 1 else other
             assert other in fit
-            for found, table in ((target, one_hot), (taught, logits.astype(float))):
-                np.testing.assert_allclose(found, own * table[row] + (1 - own) * table[other], rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(target, own * one_hot[row] + (1 - own) * one_hot[other], rtol=1e-4, atol=1e-4)
+            # Views of equal sound cannot be told apart by it.
+            alike = [n for n, each in enumerate(candidates) if np.array_equal(each, shown)]
+            assert any(np.array_equal(taught, said[row, n]) for n in alike)
     alone = material.views.weights[fit] == 1
     possible = alone | np.isin(material.views.partners[fit], fit)
     assert not possible.all()

@@ -39,11 +39,14 @@ def view_of(
 ) -> View:
     """The features of one view: impulse responses, gain, mixup, roll, and a mel bank of other edges, in this order.
 
+    The same chance is the same view for every front end, also at another sample rate: nothing that is drawn depends on
+    the front end, nor how much.
+
     Args:
         waves: (batch, samples) at the rate of the front end.
         devices: The recording device of each clip.
         front_end: Its edges are moved once for all these clips.
-        responses: (responses, samples) of `read_responses` at the same rate; needed if the views have any.
+        responses: (responses, samples) at the same rate; needed if the views have any.
         partners: (batch, samples), the clips to mix in, of the same kind: with the same roll, and a gain of their own.
             Needed if the views have mixup.
 
@@ -68,11 +71,14 @@ def view_of(
 
 
 def roll(waves: Tensor, largest: int, rng: np.random.Generator) -> Tensor:
-    """Each wave shifted circularly by its own number of samples, uniform from -largest to largest."""
-    if largest == 0:
-        return waves
+    """Each wave shifted circularly by its own number of samples, uniform from -largest to largest.
+
+    The same chance is the same share of the largest shift, so that of a second at every sample rate, to a sample.
+    """
     samples = waves.shape[1]
-    shifts = rng.integers(-largest, largest + 1, size=(len(waves), 1))
+    shifts = np.floor(rng.random((len(waves), 1)) * (2 * largest + 1)).astype(np.int64) - largest
+    if largest == 0:  # which is told only now: at another rate a sample may be short enough for a shift
+        return waves
     return waves.gather(1, torch.from_numpy((np.arange(samples) - shifts) % samples).to(waves.device))
 
 

@@ -63,7 +63,7 @@ def load_published(path: Path) -> Published:
         CheckpointError: If the file is missing or damaged, holds more than data, is in no known layout, or has entries
             that are missing, unknown, of another shape or not finite; names the first of them.
     """
-    state = _state(path)
+    state = read_state(path)
     layout, prefixes = _recognised(path, state)
     networks = {device: layout.network() for device in prefixes}
     wanted = {
@@ -71,9 +71,9 @@ def load_published(path: Path) -> Published:
         for device, network in networks.items()
         for name, key in layout.keys(network).items()
     }
-    _refuse(path, layout, "lacks", wanted.keys() - state.keys())
+    _refuse(path, f"a {layout.name}", "lacks", wanted.keys() - state.keys())
     strangers = state.keys() - wanted.keys()
-    _refuse(path, layout, "has unknown", (key for key in strangers if not key.startswith(layout.ignored)))
+    _refuse(path, f"a {layout.name}", "has unknown", (key for key in strangers if not key.startswith(layout.ignored)))
     values: dict[str, dict[str, Tensor]] = {device: {} for device in networks}
     states = {device: network.state_dict() for device, network in networks.items()}
     for key, (device, name) in wanted.items():
@@ -84,8 +84,29 @@ def load_published(path: Path) -> Published:
     return Published(layout, networks)
 
 
-def _state(path: Path) -> Mapping[str, Any]:
-    """The entries of the network in a checkpoint file."""
+def is_published(state: Mapping[str, Any]) -> bool:
+    """Whether these entries are in one of `LAYOUTS`."""
+    return any(key.endswith(layout.marker) for layout in LAYOUTS for key in state)
+
+
+def check_tensors(path: Path, given: Mapping[str, Any], expected: Mapping[str, Tensor]) -> None:
+    """Refuses entries that are not, one for one, those of a network.
+
+    Raises:
+        CheckpointError: If an entry is missing, unknown, of another shape or not finite; names the first of them.
+    """
+    for what, keys in (("lacks", expected.keys() - given.keys()), ("has unknown", given.keys() - expected.keys())):
+        _refuse(path, "this network", what, keys)
+    for key, value in given.items():
+        _check_tensor(path, key, value, expected[key])
+
+
+def read_state(path: Path) -> Mapping[str, Any]:
+    """The entries of the network in a checkpoint file, whatever its layout.
+
+    Raises:
+        CheckpointError: If the file is missing or damaged, or holds more than data.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd pickles; what cannot be read is told below
@@ -129,11 +150,11 @@ def _device(path: Path, layout: Layout, prefix: str) -> str:
     return match[1]
 
 
-def _refuse(path: Path, layout: Layout, what: str, keys: Iterable[str]) -> None:
+def _refuse(path: Path, whose: str, what: str, keys: Iterable[str]) -> None:
     listed = sorted(keys)
     if listed:
         more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-        raise CheckpointError(path, f"{what} entries for a {layout.name}: {', '.join(listed[:3])}{more}")
+        raise CheckpointError(path, f"{what} entries for {whose}: {', '.join(listed[:3])}{more}")
 
 
 def _check_tensor(path: Path, key: str, value: Any, expected: Tensor) -> None:

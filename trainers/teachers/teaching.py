@@ -1,60 +1,68 @@
-"""A teacher: a network too large for the target, taught with labels only, whose logits the students learn from."""
+"""Teaching a teacher: a network too large for the target learns from labels alone, and students from its logits."""
 
+import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
-from search_spaces.architecture import Architecture, InputShape, Stage
+from search_spaces.digest import digest
 from search_spaces.errors import NasError
-from search_spaces.network import build
-from search_spaces.parts import ConvStem, CPMobileBlock
 from search_spaces.seeds import derive_seed
 from trainers.cache import open_or_build
-from trainers.evaluation import logits_of, score
+from trainers.efficientat import DyMn, Mn
 from trainers.material import Material
+from trainers.published import BASE, load_published
 from trainers.recipe import Recipe
-from trainers.threads import torch_threads
+from trainers.teachers.networks import Network, build, network_from_json
+from trainers.teachers.starts import start_digest, start_from
+from trainers.teachers.teacher import Teacher
 from trainers.training import EpochResult, Training
 from trainers.weights import load_weights, save_weights
 
 # Raise it when the same key gives another teacher.
-FORMAT = 1
+FORMAT = 2
+
+_RECORD, _WEIGHTS = "teacher.json", "weights.safetensors"
 
 
 class TeacherError(NasError):
     """A teacher's folder that cannot be read."""
 
 
-def teacher_architecture(mels: int, frames: int, classes: int) -> Architecture:
-    """CP-Mobile as entered in 2023, half as wide again: about 0.29 million parameters, 66 million MACs at 256x64.
+@dataclass(frozen=True)
+class Taught:
+    """What the folder of a teacher says of it.
 
-    That is about twice the cost of a student at the limit, so that a teacher can be taught where the students are. Its
-    strides (frequency and time in the second block, frequency in the fourth) are those of the 2023 entry, without its
-    GRN.
+    Attributes:
+        network: What it is, to be built again or taught further.
+        scenes: In the order of its logits.
+        seconds: Wall time of its training.
+        losses: Mean loss of each epoch.
     """
-    return Architecture(
-        input=InputShape(mels, frames),
-        stem=ConvStem((16, 48)),
-        stages=(
-            Stage((CPMobileBlock(48, 144), CPMobileBlock(48, 144, stride=(2, 2)), CPMobileBlock(48, 144))),
-            Stage((CPMobileBlock(112, 144, stride=(2, 1)), CPMobileBlock(112, 336))),
-            Stage((CPMobileBlock(256, 336),)),
-        ),
-        classes=classes,
-        precision="fp32",
-    )
+
+    network: Network
+    scenes: tuple[str, ...]
+    seconds: float
+    losses: tuple[float, ...]
+
+    def build(self) -> nn.Module:
+        """A network of its kind, with weights of no meaning."""
+        return build(self.network, len(self.scenes))
 
 
 def train_teacher(
     material: Material,
+    network: Network,
     recipe: Recipe,
     *,
     seed: int,
     cache_root: Path,
-    architecture: Architecture | None = None,
+    start: Path | None = None,
     threads: int | None = None,
     device: str = "cpu",
     progress: Callable[[EpochResult], None] | None = None,
@@ -64,63 +72,176 @@ def train_teacher(
     Args:
         material: The teacher learns from the labels of its fit clips; teacher logits in it play no part.
         seed: Of the weights and of the training.
-        architecture: By default `teacher_architecture` for the material.
+        start: Weights to begin from; see `starts.start_from`.
         progress: Called after each epoch; never for a teacher of an earlier run.
 
     Returns:
-        A folder with architecture.json, weights.safetensors (training form, float32) and scores.json (over the
-        validation clips). Its key is the material, the recipe, the architecture and the seed.
+        A folder with teacher.json (`Taught`) and weights.safetensors (training form, float32). Its key is the material,
+        the network, the recipe, the seed and the weights it began from.
 
     Raises:
+        CheckpointError: If the start cannot be used for this network.
         TrainingFailed: If the loss is no longer finite.
         CacheError: If the folder cannot be written.
     """
-    shape = architecture or teacher_architecture(material.mels, material.frames, len(material.scenes))
     labels_only = replace(recipe, teacher_share=0.0, temperature=1.0)
     key = {
         "material": material.name,
+        "scenes": list(material.scenes),
         "recipe": labels_only.to_json(),
-        "architecture": shape.to_json(),
+        "network": network.to_json(),
         "seed": seed,
+        "start": None if start is None else start_digest(start),
         "format": FORMAT,
     }
 
     def teach(folder: Path) -> None:
-        network = build(shape, seed=derive_seed(seed, "weights"))
-        training = Training(network, material, labels_only, seed=seed, threads=threads, device=device)
+        module = build(network, len(material.scenes), seed=derive_seed(seed, "weights"))
+        if start is not None:
+            start_from(module, network, start, material.scenes)
+        labels = replace(material, logits=None, views=material.views and material.views._replace(logits=None))
+        training = Training(module, labels, labels_only, seed=seed, threads=threads, device=device)
+        started, losses = time.perf_counter(), []
         for _ in range(recipe.epochs):
             result = training.epoch()
+            losses.append(result.loss)
             if progress is not None:
                 progress(result)
-        rows = material.rows["validation"]
-        with torch_threads(threads):
-            logits = logits_of(network, material.features, rows)
-        scores = score(
-            logits,
-            material.labels[rows],
-            material.devices[rows],
-            material.scenes,
-            material.trained_devices,
-        )
-        save_weights(network, folder / "weights.safetensors")
-        (folder / "architecture.json").write_text(json.dumps(shape.to_json(), indent=2) + "\n", encoding="utf-8")
-        (folder / "scores.json").write_text(json.dumps(scores.to_json(), indent=2) + "\n", encoding="utf-8")
+        save_weights(module, folder / _WEIGHTS)
+        record = {
+            "network": _after(network, recipe.epochs).to_json(),
+            "scenes": list(material.scenes),
+            "seconds": time.perf_counter() - started,
+            "losses": losses,
+        }
+        (folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
     return open_or_build(cache_root, "teacher", key, teach)
 
 
-def load_teacher(folder: Path) -> tuple[Architecture, nn.Module]:
-    """A teacher from its folder: what it is, and its network in evaluation mode.
+def tune_teacher(
+    material: Material,
+    base: Path,
+    recording_device: str,
+    recipe: Recipe,
+    *,
+    seed: int,
+    cache_root: Path,
+    threads: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[EpochResult], None] | None = None,
+) -> Path:
+    """The folder of a teacher taught further, on the fit clips of one recording device; see `train_teacher`.
+
+    Args:
+        base: The folder of the teacher that it begins as.
+    """
+    return train_teacher(
+        of_device(material, recording_device),
+        read_taught(base).network,
+        recipe,
+        seed=derive_seed(seed, recording_device),
+        cache_root=cache_root,
+        start=base,
+        threads=threads,
+        device=device,
+        progress=progress,
+    )
+
+
+def of_device(material: Material, recording_device: str) -> Material:
+    """The same clips, but only those of one recording device to learn from."""
+    fit = material.rows["fit"]
+    chosen = fit[material.devices[fit] == recording_device]
+    name = digest([material.name, recording_device])
+    return replace(material, rows={**material.rows, "fit": np.asarray(chosen, dtype=np.int64)}, name=name)
+
+
+def read_taught(folder: Path) -> Taught:
+    """What a teacher's folder says of it.
 
     Raises:
-        TeacherError: If a file is missing or damaged, or the weights are not those of the architecture.
+        TeacherError: If its record is missing or damaged.
     """
     try:
-        architecture = Architecture.from_json(json.loads((folder / "architecture.json").read_text(encoding="utf-8")))
-        network = build(architecture)
-        load_weights(network, folder / "weights.safetensors")
-    except (OSError, ValueError, NasError) as error:
-        raise TeacherError(
-            f"the teacher in {folder} cannot be read ({error}); delete the folder and teach it again"
-        ) from error
-    return architecture, network.eval()
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return Taught(
+            network_from_json(record["network"]),
+            tuple(record["scenes"]),
+            float(record["seconds"]),
+            tuple(record["losses"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError, NasError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def taught_teacher(name: str, base: Path, tuned: Mapping[str, Path] | None = None) -> Teacher:
+    """The teacher in a folder, with those that it became for single recording devices.
+
+    Raises:
+        TeacherError: If a file is missing or damaged; of the weights not before they are loaded.
+    """
+    folders = {BASE: base, **(tuned or {})}
+    taught = {recording_device: read_taught(folder) for recording_device, folder in folders.items()}
+
+    def networks() -> dict[str, nn.Module]:
+        loaded = {}
+        for recording_device, folder in folders.items():
+            module = taught[recording_device].build()
+            try:
+                load_weights(module, folder / _WEIGHTS)
+            except NasError as error:
+                raise _unreadable(folder, error) from error
+            loaded[recording_device] = module.eval()
+        return loaded
+
+    return Teacher(
+        name=name,
+        digest=digest({recording_device: _digest(folder) for recording_device, folder in folders.items()}),
+        scenes=taught[BASE].scenes,
+        parameters=_parameters(taught[BASE].build()),
+        networks=networks,
+    )
+
+
+def published_teacher(name: str, path: Path, *, per_device: bool) -> Teacher:
+    """A published checkpoint as it is.
+
+    Args:
+        per_device: Whether to listen to its models for single recording devices, where it has some.
+
+    Raises:
+        CheckpointError: If the file cannot be used.
+    """
+    published = load_published(path)
+    chosen = published.networks if per_device else {BASE: published.networks[BASE]}
+    return Teacher(
+        name=name,
+        digest=digest([start_digest(path), sorted(chosen)]),
+        scenes=published.layout.scenes,
+        parameters=_parameters(published.networks[BASE]),
+        networks=lambda: chosen,
+    )
+
+
+def _after(network: Network, epochs: int) -> Network:
+    return network.after(epochs) if isinstance(network, Mn | DyMn) else network
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _digest(folder: Path) -> str:
+    """Of what decides what a teacher says: its weights and what they are the weights of."""
+    taught = read_taught(folder)
+    try:
+        with (folder / _WEIGHTS).open("rb") as file:
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return digest([taught.network.to_json(), list(taught.scenes), weights])
+
+
+def _unreadable(folder: Path, error: Exception) -> TeacherError:
+    return TeacherError(f"the teacher in {folder} cannot be read ({error}); delete the folder and teach it again")

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +7,22 @@ import torch
 from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.cost import cost
 from search_spaces.designs import design
-from search_spaces.network import build
 from search_spaces.parts import ConvStem, CPMobileBlock
+from trainers.efficientat import DyMn, Mn
+from trainers.efficientat.dynamic import DynamicConv
 from trainers.evaluation import logits_of, score
 from trainers.material import Material
+from trainers.published import BASE, CheckpointError
 from trainers.recipe import Recipe
-from trainers.teachers.teaching import TeacherError, load_teacher, teacher_architecture, train_teacher
+from trainers.teachers.networks import WIDE, build, network_named
+from trainers.teachers.teaching import (
+    TeacherError,
+    of_device,
+    read_taught,
+    taught_teacher,
+    train_teacher,
+    tune_teacher,
+)
 
 SMALL = Architecture(
     input=InputShape(16, 12),
@@ -41,26 +50,34 @@ def material(name="toy", **changes):
     return Material(**{**values, **changes})
 
 
-def taught(root, clips=None, recipe=RECIPE, seed=0, epochs=None, **kwargs):
-    settings = {"architecture": SMALL, "threads": 1, "progress": None if epochs is None else epochs.append, **kwargs}
-    return train_teacher(clips or material(), recipe, seed=seed, cache_root=root, **settings)
+def taught(root, clips=None, recipe=RECIPE, seed=0, epochs=None, network=SMALL, **kwargs):
+    settings = {"threads": 1, "progress": None if epochs is None else epochs.append, **kwargs}
+    return train_teacher(clips or material(), network, recipe, seed=seed, cache_root=root, **settings)
 
 
-def test_a_teacher_learns_and_its_scores_are_those_of_its_weights(tmp_path):
+def accuracy(network, clips, device=None):
+    rows = clips.rows["validation"]
+    rows = rows if device is None else rows[clips.devices[rows] == device]
+    logits = logits_of(network, clips.features, rows)
+    return score(logits, clips.labels[rows], clips.devices[rows], clips.scenes, {"a", "s1"}).accuracy
+
+
+def test_a_teacher_learns_and_its_folder_says_what_it_is(tmp_path):
     epochs, clips = [], material()
     folder = taught(tmp_path, clips, epochs=epochs)
     assert [result.epoch for result in epochs] == [1, 2, 3, 4, 5, 6]
-    architecture, network = load_teacher(folder)
-    assert architecture == SMALL
-    assert not network.training
-    rows = clips.rows["validation"]
-    scores = score(
-        logits_of(network, clips.features, rows), clips.labels[rows], clips.devices[rows], clips.scenes, {"a", "s1"}
-    )
-    saved = json.loads((folder / "scores.json").read_text())
-    assert saved["accuracy"] == scores.accuracy > 0.85
-    assert saved["log_loss"] == pytest.approx(scores.log_loss, rel=1e-4)
-    assert saved["clips"] == 20
+    record = read_taught(folder)
+    assert record.network == SMALL
+    assert record.scenes == clips.scenes
+    assert record.losses == tuple(result.loss for result in epochs)
+    assert record.seconds >= sum(result.seconds for result in epochs)
+    teacher = taught_teacher("small", folder)
+    assert (teacher.name, teacher.scenes) == ("small", clips.scenes)
+    assert teacher.parameters == cost(SMALL).training.params
+    networks = teacher.networks()
+    assert list(networks) == [BASE]
+    assert not networks[BASE].training
+    assert accuracy(networks[BASE], clips) > 0.85
 
 
 def test_a_finished_teacher_is_taught_once(tmp_path):
@@ -77,9 +94,12 @@ def test_what_decides_the_teacher_decides_its_folder(tmp_path):
         taught(tmp_path, recipe=recipe, seed=1),
         taught(tmp_path, recipe=replace(recipe, roll=0.2)),
         taught(tmp_path, material("other"), recipe=recipe),
-        taught(tmp_path, recipe=recipe, architecture=replace(SMALL, stem=ConvStem((8, 8)))),
+        taught(tmp_path, recipe=recipe, network=replace(SMALL, stem=ConvStem((8, 8)))),
+        taught(tmp_path, material(scenes=("bus", "tram")), recipe=recipe),
     }
-    assert len(folders) == 5
+    assert len(folders) == 6
+    starts = [taught(tmp_path / "starts", recipe=recipe, seed=seed) for seed in (7, 8)]
+    assert len({taught(tmp_path, recipe=recipe, start=start) for start in starts} | folders) == 8
 
 
 def test_teacher_logits_and_their_share_play_no_part(tmp_path):
@@ -109,20 +129,84 @@ def test_an_interrupted_teacher_starts_over(tmp_path):
     assert (folder / "weights.safetensors").read_bytes() == (fresh / "weights.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "architecture.json"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "teacher.json"])
 def test_a_damaged_teacher_is_refused(tmp_path, name):
     folder = taught(tmp_path, recipe=Recipe(epochs=1, batch=8))
     (folder / name).write_bytes((folder / name).read_bytes()[:-9])
     with pytest.raises(TeacherError, match="teach it again"):
-        load_teacher(folder)
+        taught_teacher("small", folder).networks()
+
+
+def test_a_teacher_of_a_device_begins_as_the_base_and_learns_from_that_device_alone(tmp_path):
+    clips = material()
+    base = taught(tmp_path, clips)
+    # A rate of next to nothing leaves the weights; batch norm's statistics move to those of the device.
+    still = tune_teacher(
+        clips, base, "s1", replace(RECIPE, epochs=1, learning_rate=1e-12), seed=0, cache_root=tmp_path, threads=1
+    )
+    teacher = taught_teacher("small", base, {"s1": still})
+    networks = teacher.networks()
+    assert list(networks) == [BASE, "s1"]
+    for (name, value), other in zip(networks[BASE].named_parameters(), networks["s1"].parameters(), strict=True):
+        torch.testing.assert_close(value, other, rtol=0, atol=1e-6, msg=name)
+    assert teacher.digest != taught_teacher("small", base).digest
+    # What it learns from: the labels of device a are turned over, and it must not notice.
+    turned = replace(clips, labels=np.where(clips.devices == "a", 1 - clips.labels, clips.labels), name="turned")
+    tuned = tune_teacher(turned, base, "s1", RECIPE, seed=0, cache_root=tmp_path, threads=1)
+    other = tune_teacher(turned, base, "a", RECIPE, seed=0, cache_root=tmp_path, threads=1)
+    networks = taught_teacher("small", base, {"s1": tuned, "a": other}).networks()
+    assert accuracy(networks["s1"], turned, "s1") > 0.85
+    assert accuracy(networks["a"], turned, "a") > 0.85
+    assert accuracy(networks["a"], turned, "s1") < 0.2
+
+
+def test_the_clips_of_a_device_are_called_something_else(tmp_path):
+    clips = material()
+    chosen = of_device(clips, "s1")
+    assert set(chosen.devices[chosen.rows["fit"]]) == {"s1"}
+    assert len(chosen.rows["fit"]) == 20
+    np.testing.assert_array_equal(chosen.rows["validation"], clips.rows["validation"])
+    assert len({clips.name, chosen.name, of_device(clips, "a").name}) == 3
+
+
+def test_a_start_is_where_the_weights_begin(tmp_path):
+    recipe = Recipe(epochs=1, batch=8, learning_rate=1e-12)
+    first = taught(tmp_path)
+    again = taught(tmp_path, recipe=recipe, seed=5, start=first)
+    fresh = taught(tmp_path, recipe=recipe, seed=5)
+    values = {
+        folder: next(iter(taught_teacher("", folder).networks()[BASE].parameters())) for folder in (first, again, fresh)
+    }
+    torch.testing.assert_close(values[again], values[first], rtol=0, atol=1e-6)
+    assert not torch.allclose(values[fresh], values[first], atol=1e-3)
+    with pytest.raises(CheckpointError, match="another network"):
+        taught(tmp_path, recipe=recipe, network=replace(SMALL, stem=ConvStem((8, 8))), start=first)
+
+
+def test_the_kernels_of_a_dymn_are_as_sharp_as_its_training_left_them(tmp_path):
+    """30 - epoch in the published schedule, from the first epoch on; a further training goes on from there."""
+    folder = taught(tmp_path, network=DyMn(0.1), recipe=Recipe(epochs=3, batch=20))
+    assert read_taught(folder).network == DyMn(0.1, tau=28.0)
+    further = tune_teacher(material(), folder, "a", Recipe(epochs=2, batch=20), seed=0, cache_root=tmp_path, threads=1)
+    assert read_taught(further).network == DyMn(0.1, tau=27.0)
+    network = taught_teacher("", further).networks()[BASE]
+    assert {module.tau for module in network.modules() if isinstance(module, DynamicConv)} == {27.0}
 
 
 @pytest.mark.parametrize(("mels", "frames", "classes"), [(256, 64, 10), (128, 33, 4), (64, 22, 2)])
 def test_the_default_teacher_is_wider_than_a_student_and_fits_the_features(mels, frames, classes):
-    architecture = teacher_architecture(mels, frames, classes)
+    architecture = network_named(WIDE, mels, frames, classes)
+    assert isinstance(architecture, Architecture)
     student = cost(design("cp-mobile-2025").at(mels, frames)).training
     own = cost(architecture).training
     assert 2 < own.macs / student.macs < 3
     assert own.params > 4 * student.params
     with torch.inference_mode():
-        assert build(architecture).eval()(torch.zeros(2, 1, mels, frames)).shape == (2, classes)
+        assert build(architecture, classes).eval()(torch.zeros(2, 1, mels, frames)).shape == (2, classes)
+
+
+def test_an_mn_learns_too(tmp_path):
+    clips = material()
+    folder = taught(tmp_path, clips, network=Mn(0.2), recipe=Recipe(epochs=10, batch=20, learning_rate=5e-3))
+    losses = read_taught(folder).losses
+    assert losses[-1] < losses[0] - 0.03

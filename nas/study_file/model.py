@@ -1,0 +1,105 @@
+"""The study file as a whole: what a study is."""
+
+from dataclasses import replace
+from itertools import product
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+
+from nas.study_file.fields import NamedFrontEnd, NamedRecipe, Section, one_of, with_named_set
+from nas.study_file.sections import DataSection, InputsSection, SearchSection
+from nas.study_file.teachers import TeachersSection
+from search_spaces.architecture import InputShape
+from search_spaces.budget import Budget
+from search_spaces.spaces import SPACE_NAMES
+from trainers.augmentation.settings import Views
+from trainers.front_end import FrontEnd
+
+
+def _views_set(data: Any) -> Any:
+    return with_named_set(data, lambda given: given.views)
+
+
+class StudyFile(Section):
+    """A study.
+
+    Attributes:
+        name: What `nas resume` and the others call it.
+        seed: The only source of chance of the study.
+        features: The front end of the teachers that have none of their own, and all of a student's but what `inputs`
+            lets the search choose; or the name of a published system's.
+        inputs: What the search may choose of a student's front end; by default nothing.
+        space: Search space.
+        budget: Limits of the deployed student.
+        views: What is done to the waveforms of the training clips, drawn and extracted before the search; by default
+            nothing. `augmentation: NAME` stands for the settings of a published system.
+        teachers: Who teaches the students, and how they were taught themselves.
+        student: Recipe of every student, which learns from the labels and the teachers' logits. `augmentation: NAME`
+            stands for the settings of a published system; others may be given beside it.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    data: DataSection
+    features: NamedFrontEnd = FrontEnd()
+    inputs: InputsSection = InputsSection()
+    space: Annotated[str, AfterValidator(one_of(SPACE_NAMES))] = "joint"
+    budget: Budget = Budget()
+    views: Annotated[Views, BeforeValidator(_views_set)] = Views()
+    teachers: TeachersSection
+    student: NamedRecipe
+    search: SearchSection
+
+    @field_validator("features")
+    @classmethod
+    def _of_a_shape(cls, features: FrontEnd) -> FrontEnd:
+        _shape(features)
+        return features
+
+    @field_validator("inputs")
+    @classmethod
+    def _of_different_shapes(cls, inputs: InputsSection, known: ValidationInfo) -> InputsSection:
+        if "features" in known.data:  # else they have a fault of their own
+            _front_ends(known.data["features"], inputs)
+        return inputs
+
+    @field_validator("views")
+    @classmethod
+    def _of_edges_that_exist(cls, views: Views, known: ValidationInfo) -> Views:
+        if "features" in known.data:
+            features: FrontEnd = known.data["features"]
+            replace(features, f_max=features.f_max + views.f_max_range // 2)
+        return views
+
+    @property
+    def front_ends(self) -> dict[InputShape, FrontEnd]:
+        """The front end of every input that a student may have, by the shape of its features."""
+        return _front_ends(self.features, self.inputs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The study as a JSON value that `study_from_json` reads back."""
+        return self.model_dump(mode="json")
+
+
+def _front_ends(base: FrontEnd, inputs: InputsSection) -> dict[InputShape, FrontEnd]:
+    found: dict[InputShape, FrontEnd] = {}
+    for mels, hop in product(inputs.mels or (base.mels,), inputs.hops or (base.hop,)):
+        front_end = replace(base, mels=mels, hop=hop)
+        other = found.setdefault(_shape(front_end), front_end)
+        if other != front_end:
+            raise ValueError(
+                f"the hops {other.hop} and {hop} both give {front_end.frames} frames at {base.sample_rate} Hz; "
+                "leave one of them out"
+            )
+    return found
+
+
+def _shape(front_end: FrontEnd) -> InputShape:
+    try:
+        return InputShape(front_end.mels, front_end.frames)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise ValueError(
+            f"mels {front_end.mels} and hop {front_end.hop} give features of {front_end.mels} x {front_end.frames}, "
+            f"too large for a network: {fault['msg'].lower()}"
+        ) from None

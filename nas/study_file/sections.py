@@ -1,0 +1,84 @@
+"""The sections of a study file but for its teachers, each a frozen and checked value."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from nas.study_file.fields import Section, one_of
+from search_spaces.designs import design_names
+
+SamplerName = Literal["tpe", "random", "feasible"]
+
+
+def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("expected every value once; leave out the repeated one")
+    return tuple(sorted(values))
+
+
+_Offered = Annotated[
+    tuple[Annotated[int, Field(strict=True, ge=1)], ...], Field(min_length=1), AfterValidator(_ascending)
+]
+
+
+class SyntheticScenes(Section):
+    """The scene set that the project generates itself."""
+
+    clips_per_scene: Annotated[int, Field(ge=45, le=10_000)]
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class DataSection(Section):
+    """Where the recordings are.
+
+    Attributes:
+        root: A data set in TAU's layout; `--data` or NAS_DATA overrides it.
+        synthetic: Generate the recordings instead.
+        train_list: Name of the training list in split_setup/.
+        validation_share: Share of the training list's locations that students are judged on, never taught from.
+    """
+
+    root: Path | None = None
+    synthetic: SyntheticScenes | None = None
+    train_list: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "split25"
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataSection":
+        if self.root is not None and self.synthetic is not None:
+            raise ValueError("give either root or synthetic, not both")
+        return self
+
+
+class InputsSection(Section):
+    """The inputs that a student may have: every number of mel bands with every hop.
+
+    Attributes:
+        mels: Numbers of mel bands, ascending; by default that of `features`.
+        hops: Samples from one frame to the next, ascending, each for another number of frames; by default as `mels`.
+    """
+
+    mels: _Offered | None = None
+    hops: _Offered | None = None
+
+
+class SearchSection(Section):
+    """How candidates are found.
+
+    Attributes:
+        sampler: "tpe" is Optuna's multivariate TPE; "random" draws every choice uniformly; "feasible" does so too and
+            proposes only what fits the budget.
+        trials: Students to be trained in the whole study.
+        workers: Students trained at once, one core each.
+        known_designs: Proposed first, where they fit the budget.
+        patience: Refusals in a row before the search gives up.
+        attempts: How often a student is started whose worker died.
+    """
+
+    sampler: SamplerName = "tpe"
+    trials: Annotated[int, Field(ge=1, le=100_000)]
+    workers: Annotated[int, Field(ge=1, le=1024)] = 2
+    known_designs: tuple[Annotated[str, AfterValidator(one_of(design_names()))], ...] = design_names()
+    patience: Annotated[int, Field(ge=1)] = 2000
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3

@@ -28,7 +28,7 @@ class Prepared:
         inputs: Features of every input that a student may have, by their shape.
         views: Views of every input's training clips, by its shape; empty where the study has none.
         logits_dir: What the teachers say of every clip and view: for all students, whatever their input.
-        teachers: How good they are on the validation clips, the ensemble last; see `teaching.report_of`.
+        teachers: How good they are on the validation clips, the ensemble of several last; see `teaching.report_of`.
     """
 
     features_dir: Path
@@ -76,7 +76,7 @@ def prepare(study: StudyFile, recordings: Recordings, places: Places, display: D
     extracted = extract(study, recordings, places, display)
     ensemble = Classroom(extracted, places, display).ensemble()
     teachers = report_of(extracted, ensemble, "validation")
-    for teacher in teachers if len(ensemble.members) > 1 else teachers[:1]:
+    for teacher in teachers:
         log.info("%s: accuracy %.1f%% on the validation clips", teacher["name"], 100 * teacher["scores"]["accuracy"])
     inputs = {shape: extracted.features[front_end] for shape, front_end in study.front_ends.items()}
     views = {

@@ -16,6 +16,7 @@ from search_spaces.seeds import derive_seed
 from trainers.copies import COPY_DEVICE
 from trainers.evaluation import Scores, score
 from trainers.material import Material, Part
+from trainers.published import load_published
 from trainers.recipe import Recipe
 from trainers.teachers.logits import ensemble_logits, teacher_logits
 from trainers.teachers.networks import Network, build, network_named
@@ -92,13 +93,13 @@ class Classroom:
         )
 
     def per_device(self) -> Ensemble | None:
-        """The same teachers, each clip answered by what they became on its recording device; None if they are not
-        taught further and none is a published one, which may have models of its own for each.
+        """The same teachers, each clip answered by what they became on its recording device; None if none of them is
+        taught further or was published with models of its own for them.
 
         Raises:
             InputError, NasError: As teaching and caching do.
         """
-        if all(member.per_device is None and member.published is None for _, member in self._members()):
+        if not any(_knows_devices(member) for _, member in self._members()):
             return None
         return self._together(
             tuple(self._listened_to(name, member, per_device=True) for name, member in self._members())
@@ -177,6 +178,12 @@ class Classroom:
         return Ensemble(members, ensemble_logits(weights, self._study.teachers.rule, self._cache))
 
 
+def _knows_devices(member: TeacherSection) -> bool:
+    if member.published is not None:
+        return len(load_published(member.published).networks) > 1
+    return member.per_device is not None
+
+
 def _network(member: TeacherSection, material: Material) -> Network:
     if member.network is None:
         raise ValueError("a teacher that is taught is a network")
@@ -196,7 +203,7 @@ def tunable_devices(material: Material) -> list[str]:
 
 
 def report_of(extracted: Extracted, ensemble: Ensemble, part: Part) -> list[dict[str, Any]]:
-    """How good each teacher is over one part of the clips, and last the ensemble.
+    """How good each teacher is over one part of the clips, and last, of several, the ensemble.
 
     Returns:
         For each `name`, `parameters`, `seconds` (None where it was not taught here) and `scores`. The log loss of the
@@ -212,6 +219,8 @@ def report_of(extracted: Extracted, ensemble: Ensemble, part: Part) -> list[dict
         }
         for member in ensemble.members
     ]
+    if len(rows) == 1:
+        return rows
     total = sum(member.weight for member in ensemble.members) if study.teachers.rule == "sum" else 1.0
     seconds = [member.seconds for member in ensemble.members if member.seconds is not None]
     whole = {

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from search_spaces.blocks.trained_conv import DilatedConv2d
 from search_spaces.forms import Form
 
 
@@ -54,7 +55,8 @@ def centred_conv(
     """A convolution whose output is ceil(side / stride) for every odd kernel: its centre meets the input's first
     position."""
     height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
-    return nn.Conv2d(
+    kind = nn.Conv2d if dilation == 1 else DilatedConv2d
+    return kind(
         c_in,
         c_out,
         (height, width),

@@ -1,12 +1,14 @@
 """RepConv2d: parallel kernels in training, one kernel when deployed (Ding et al., RepVGG, 2021)."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_spaces.blocks.conv_norm import ConvNorm, centred_conv, fold, norm_as_affine, with_weights
+from search_spaces.blocks.trained_conv import trained_conv
 from search_spaces.forms import Form
 from search_spaces.parts import RepConv
 
@@ -15,8 +17,9 @@ class RepConv2d(nn.Module):
     """The sum of parallel convolutions whose odd kernels share their centre, and of the input itself if it fits.
 
     Padding (k - 1) / 2 aligns every kernel's centre with the same input position at any stride, so the sum equals
-    one convolution with the kernels centred in their bounding box. Spare norms are never called. Branches have torch's
-    initialisation, those with a batch norm that of `ConvNorm`.
+    one convolution with the kernels centred in their bounding box. Where no branch has a batch norm of its own, that
+    one is what is trained: every branch gets the same gradient in a fraction of the time. Spare norms are never
+    called. Branches have torch's initialisation, those with a batch norm that of `ConvNorm`.
     """
 
     def __init__(
@@ -42,6 +45,9 @@ class RepConv2d(nn.Module):
             self.spare_norms = nn.ModuleList(nn.BatchNorm2d(c_out) for _ in range(count))
 
     def forward(self, x: Tensor) -> Tensor:
+        plain = [branch for branch in self.branches.values() if isinstance(branch, nn.Conv2d)]
+        if self.training and plain:
+            return trained_conv(x, self._summed([conv.weight for conv in plain]), None, like=plain[0])
         # Largest kernel first: a sum takes the memory format of its first term, and a 1x1 convolution of one channel
         # does not know that it is channels last.
         *others, first = self.branches.values()
@@ -66,15 +72,18 @@ class RepConv2d(nn.Module):
     def _merge(self) -> nn.Conv2d:
         convs = [fold(b.conv, b.norm) if isinstance(b, ConvNorm) else b for b in self.branches.values()]
         plain = [conv for conv in convs if isinstance(conv, nn.Conv2d)]
-        weight = torch.stack([_enlarged(conv.weight, self.merged) for conv in plain]).sum(0)
+        weight = self._summed([conv.weight for conv in plain])
         biases = [conv.bias for conv in plain if conv.bias is not None]
         if isinstance(self.identity, nn.BatchNorm2d):
             scale, shift = norm_as_affine(self.identity)
             weight = weight + scale[:, None, None, None] * _identity_kernel(weight)
             biases.append(shift)
-        elif self.identity is not None:
-            weight = weight + _identity_kernel(weight)
         return with_weights(plain[0], weight, torch.stack(biases).sum(0) if biases else None)
+
+    def _summed(self, weights: Sequence[Tensor]) -> Tensor:
+        """One kernel for the branches, and for the input itself where that has no batch norm."""
+        weight = torch.stack([_enlarged(weight, self.merged) for weight in weights]).sum(0)
+        return weight + _identity_kernel(weight) if isinstance(self.identity, nn.Identity) else weight
 
 
 class RepConvNorm(nn.Module):

@@ -78,7 +78,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 @pytest.fixture(scope="module")
 def reports(desk: Desk) -> list[dict[str, Any]]:
     """What teaching found after it was killed while the second of its teachers learnt."""
-    process = desk.start("teach", "study.yaml", "--test")
+    process = desk.start("teach", "study.yaml", "--test", "--workers", "1")
     deadline = time.monotonic() + 200
     while not desk.caches("teacher") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -86,7 +86,7 @@ def reports(desk: Desk) -> list[dict[str, Any]]:
     assert process.wait(timeout=60) == -signal.SIGKILL
     before = desk.caches("teacher")
     assert before, "no teacher was taught in time"
-    code, out, err = desk.run("teach", "study.yaml", "--test", "--json")
+    code, out, err = desk.run("teach", "study.yaml", "--test", "--workers", "1", "--json")
     assert code == 0, err
     assert before.items() <= desk.caches("teacher").items(), "a teacher that was finished was taught again"
     found: list[dict[str, Any]] = json.loads(out)["reports"]

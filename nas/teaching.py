@@ -1,7 +1,7 @@
 """The teachers of a study: taught or opened, listened to once, and judged."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,29 +9,20 @@ from typing import Any
 import numpy as np
 
 from nas.display import Display
-from nas.extraction import Extracted, front_end_of
+from nas.extraction import Extracted
 from nas.places import Places
+from nas.processes import run_all
 from nas.study_file import TeacherSection
-from search_spaces.seeds import derive_seed
+from nas.teaching_tasks import Listen, Pupil, Teach, Tune
 from trainers.copies import COPY_DEVICE
 from trainers.evaluation import Scores, score
 from trainers.material import Material, Part
 from trainers.published import load_published
-from trainers.recipe import Recipe
-from trainers.teachers.logits import ensemble_logits, teacher_logits
-from trainers.teachers.networks import Network, build, network_named
-from trainers.teachers.starts import start_from, starting
+from trainers.teachers.logits import ensemble_logits
+from trainers.teachers.networks import build
+from trainers.teachers.starts import start_from
 from trainers.teachers.teacher import Teacher
-from trainers.teachers.teaching import (
-    published_teacher,
-    read_taught,
-    taught_teacher,
-    train_teacher,
-    tune_teacher,
-)
-from trainers.training import EpochResult
-
-log = logging.getLogger("acoustic_nas.teaching")
+from trainers.teachers.teaching import read_taught
 
 # Clips of a recording device; with fewer, batch norm would learn from next to nothing.
 _FEWEST = 16
@@ -70,15 +61,19 @@ class Classroom:
 
     Args:
         extracted: What they hear.
-        device: Where they are taught and listened to: "cpu" or "cuda".
+        device: Where they are taught and listened to: "cpu", as many at once as the study has workers, or "cuda", one
+            after the other.
     """
 
     def __init__(self, extracted: Extracted, places: Places, display: Display, device: str = "cpu") -> None:
         self._extracted = extracted
-        self._study = extracted.study
         self._cache = places.cache
         self._display = display
-        self._device = device
+        self._at_once = extracted.study.search.workers if device == "cpu" else 1
+        self._pupils = [
+            Pupil(extracted, name, member, places.cache, device)
+            for name, member in extracted.study.teachers.members.items()
+        ]
 
     def ensemble(self) -> Ensemble:
         """All teachers, taught on the clips of all recording devices; what was done in an earlier run is found.
@@ -86,11 +81,7 @@ class Classroom:
         Raises:
             InputError, NasError: As teaching and caching do.
         """
-        for _, member in self._members():
-            self._check_start(member)
-        return self._together(
-            tuple(self._listened_to(name, member, per_device=False) for name, member in self._members())
-        )
+        return self._together(per_device=False)
 
     def per_device(self) -> Ensemble | None:
         """The same teachers, each clip answered by what they became on its recording device; None if none of them is
@@ -99,83 +90,53 @@ class Classroom:
         Raises:
             InputError, NasError: As teaching and caching do.
         """
-        if not any(_knows_devices(member) for _, member in self._members()):
+        if not any(_knows_devices(pupil.member) for pupil in self._pupils):
             return None
-        return self._together(
-            tuple(self._listened_to(name, member, per_device=True) for name, member in self._members())
+        return self._together(per_device=True)
+
+    def _together(self, *, per_device: bool) -> Ensemble:
+        bases = self._taught()
+        tuned = self._tuned(bases) if per_device else {}
+        listening = [
+            Listen(pupil, bases.get(pupil.name), tuned.get(pupil.name, {}), per_device) for pupil in self._pupils
+        ]
+        folders = run_all(listening, self._at_once, self._display)
+        members = tuple(
+            Member(each.teacher(), folder, each.pupil.member.weight, _seconds(each))
+            for each, folder in zip(listening, folders, strict=True)
         )
-
-    def _members(self) -> Iterator[tuple[str, TeacherSection]]:
-        yield from self._study.teachers.members.items()
-
-    def _check_start(self, member: TeacherSection) -> None:
-        """Tells before anything is taught that a teacher cannot begin from its file."""
-        if member.start is None:
-            return
-        material = self._extracted.material(front_end_of(member, self._study))
-        network = _network(member, material)
-        module = build(network, len(material.scenes))
-        start_from(module, network, member.start, material.scenes)
-
-    def _listened_to(self, name: str, member: TeacherSection, *, per_device: bool) -> Member:
-        material = self._extracted.material(front_end_of(member, self._study))
-        if member.published is not None:
-            teacher, seconds = published_teacher(name, member.published, per_device=per_device), None
-        else:
-            folders = self._taught(name, member, material, per_device=per_device)
-            teacher = taught_teacher(name, *folders)
-            seconds = sum(read_taught(folder).seconds for folder in (folders[0], *folders[1].values()))
-        logits = teacher_logits(
-            material,
-            teacher,
-            self._cache,
-            threads=self._study.search.workers,
-            device=self._device,
-            progress=self._display.stage(f"logits of {name} for clips"),
-        )
-        return Member(teacher, logits, member.weight, seconds)
-
-    def _taught(
-        self, name: str, member: TeacherSection, material: Material, *, per_device: bool
-    ) -> tuple[Path, dict[str, Path]]:
-        """The folder of a teacher, and of what it became for each recording device."""
-        if member.recipe is None:
-            raise ValueError("a teacher that is taught has a recipe")
-        shared: dict[str, Any] = {
-            "seed": derive_seed(self._study.seed, "teacher", name),
-            "cache_root": self._cache,
-            "threads": self._study.search.workers,
-            "device": self._device,
-        }
-        base = train_teacher(
-            material,
-            _network(member, material),
-            member.recipe,
-            start=member.start,
-            progress=self._epochs(name, member.recipe),
-            **shared,
-        )
-        if not per_device or member.per_device is None:
-            return base, {}
-        return base, {
-            recording_device: tune_teacher(
-                material,
-                base,
-                recording_device,
-                member.per_device,
-                progress=self._epochs(f"{name} for recording device {recording_device}", member.per_device),
-                **shared,
-            )
-            for recording_device in tunable_devices(material)
-        }
-
-    def _epochs(self, name: str, recipe: Recipe) -> Callable[[EpochResult], None]:
-        report = self._display.stage(f"epochs of the teacher {name}")
-        return lambda result: report(result.epoch, recipe.epochs)
-
-    def _together(self, members: tuple[Member, ...]) -> Ensemble:
         weights = [(member.logits, member.weight) for member in members]
-        return Ensemble(members, ensemble_logits(weights, self._study.teachers.rule, self._cache))
+        return Ensemble(members, ensemble_logits(weights, self._extracted.study.teachers.rule, self._cache))
+
+    def _taught(self) -> dict[str, Path]:
+        """The folder of every teacher that is taught, by its name."""
+        pupils = [pupil for pupil in self._pupils if pupil.member.published is None]
+        for pupil in pupils:
+            _check_start(pupil)
+        folders = run_all([Teach(pupil) for pupil in pupils], self._at_once, self._display)
+        return {pupil.name: folder for pupil, folder in zip(pupils, folders, strict=True)}
+
+    def _tuned(self, bases: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+        """By the name of each teacher that is taught further, its folders by recording device."""
+        tuning = [
+            Tune(pupil, bases[pupil.name], recording_device)
+            for pupil in self._pupils
+            if pupil.member.per_device is not None
+            for recording_device in tunable_devices(pupil.material())
+        ]
+        tuned: dict[str, dict[str, Path]] = defaultdict(dict)
+        for each, folder in zip(tuning, run_all(tuning, self._at_once, self._display), strict=True):
+            tuned[each.pupil.name][each.recording_device] = folder
+        return tuned
+
+
+def _check_start(pupil: Pupil) -> None:
+    """Tells before anything is taught that a teacher cannot begin from its file."""
+    if pupil.member.start is None:
+        return
+    material = pupil.material()
+    network = pupil.network(material)
+    start_from(build(network, len(material.scenes)), network, pupil.member.start, material.scenes)
 
 
 def _knows_devices(member: TeacherSection) -> bool:
@@ -184,11 +145,10 @@ def _knows_devices(member: TeacherSection) -> bool:
     return member.per_device is not None
 
 
-def _network(member: TeacherSection, material: Material) -> Network:
-    if member.network is None:
-        raise ValueError("a teacher that is taught is a network")
-    network = network_named(member.network, material.mels, material.frames, len(material.scenes))
-    return network if member.start is None else starting(network, member.start)
+def _seconds(listening: Listen) -> float | None:
+    if listening.base is None:
+        return None
+    return sum(read_taught(folder).seconds for folder in (listening.base, *listening.tuned.values()))
 
 
 def tunable_devices(material: Material) -> list[str]:

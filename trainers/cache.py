@@ -62,6 +62,12 @@ def folder_name(kind: str, key: dict[str, Any]) -> str:
     return f"{kind}-{digest(key)}"
 
 
+def finished(root: Path, kind: str, key: dict[str, Any]) -> Path | None:
+    """The folder of this kind and key; None if there is none, or it is not what it should be."""
+    target = Path(root) / folder_name(kind, key)
+    return target if _is_finished(target, key) else None
+
+
 @contextlib.contextmanager
 def sole_builder(target: Path) -> Iterator[None]:
     """Hold the lock of a folder that is to be built; waits for another holder, and never for a dead one.

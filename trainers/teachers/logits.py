@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from search_spaces.errors import InputError, NasError
-from trainers.cache import open_or_build
+from trainers.cache import finished, open_or_build
 from trainers.cached_logits import CLEAN, ENSEMBLE, SUMS, TEACHER, VIEWS, CachedLogits, sha256_of
 from trainers.clip_arrays import clip_array
 from trainers.evaluation import logits_of
@@ -61,14 +61,6 @@ def teacher_logits(
     """
     columns = _columns(teacher, material.scenes)
     views = material.views
-    key = {
-        "recordings": material.recordings,
-        "features": material.features_name,
-        "views": None if views is None else views.draws,
-        "teacher": teacher.digest,
-        "scenes": list(material.scenes),
-        "format": FORMAT,
-    }
 
     def compute(folder: Path) -> None:
         networks = {name: channels_last(network.to(device)) for name, network in teacher.networks().items()}
@@ -96,7 +88,23 @@ def teacher_logits(
                 _write(folder / VIEWS, (len(views.features), number, scenes), drawn)
         _write_sums(folder)
 
-    return open_or_build(cache_root, TEACHER, key, compute)
+    return open_or_build(cache_root, TEACHER, _key(material, teacher), compute)
+
+
+def find_teacher_logits(material: Material, teacher: Teacher, cache_root: Path) -> Path | None:
+    """The folder of `teacher_logits` of an earlier run, if there is one."""
+    return finished(cache_root, TEACHER, _key(material, teacher))
+
+
+def _key(material: Material, teacher: Teacher) -> dict[str, Any]:
+    return {
+        "recordings": material.recordings,
+        "features": material.features_name,
+        "views": None if material.views is None else material.views.draws,
+        "teacher": teacher.digest,
+        "scenes": list(material.scenes),
+        "format": FORMAT,
+    }
 
 
 def ensemble_logits(members: Sequence[tuple[Path, float]], rule: Rule, cache_root: Path) -> Path:

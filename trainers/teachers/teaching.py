@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 from search_spaces.digest import digest
 from search_spaces.errors import NasError
 from search_spaces.seeds import derive_seed
-from trainers.cache import open_or_build
+from trainers.cache import finished, open_or_build
 from trainers.efficientat import DyMn, Mn
 from trainers.material import Material
 from trainers.published import BASE, load_published
@@ -24,6 +25,8 @@ from trainers.teachers.teacher import Teacher
 from trainers.training import EpochResult, Training
 from trainers.weights import load_weights, save_weights
 
+KIND = "teacher"
+"""Of the folder of a teacher."""
 # Raise it when the same key gives another teacher.
 FORMAT = 2
 
@@ -84,16 +87,7 @@ def train_teacher(
         TrainingFailed: If the loss is no longer finite.
         CacheError: If the folder cannot be written.
     """
-    labels_only = replace(recipe, teacher_share=0.0, temperature=1.0)
-    key = {
-        "material": material.name,
-        "scenes": list(material.scenes),
-        "recipe": labels_only.to_json(),
-        "network": network.to_json(),
-        "seed": seed,
-        "start": None if start is None else start_digest(start),
-        "format": FORMAT,
-    }
+    labels_only = _labels_only(recipe)
 
     def teach(folder: Path) -> None:
         module = build(network, len(material.scenes), seed=derive_seed(seed, "weights"))
@@ -116,37 +110,36 @@ def train_teacher(
         }
         (folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
-    return open_or_build(cache_root, "teacher", key, teach)
+    return open_or_build(cache_root, KIND, _key(material, network, recipe, seed, start), teach)
 
 
-def tune_teacher(
-    material: Material,
-    base: Path,
-    recording_device: str,
-    recipe: Recipe,
-    *,
-    seed: int,
-    cache_root: Path,
-    threads: int | None = None,
-    device: str = "cpu",
-    progress: Callable[[EpochResult], None] | None = None,
-) -> Path:
-    """The folder of a teacher taught further, on the fit clips of one recording device; see `train_teacher`.
+def find_teacher(
+    material: Material, network: Network, recipe: Recipe, *, seed: int, cache_root: Path, start: Path | None = None
+) -> Path | None:
+    """The folder of a teacher that was taught in an earlier run, if it was; see `train_teacher`."""
+    return finished(cache_root, KIND, _key(material, network, recipe, seed, start))
 
-    Args:
-        base: The folder of the teacher that it begins as.
-    """
+
+def _key(material: Material, network: Network, recipe: Recipe, seed: int, start: Path | None) -> dict[str, Any]:
+    return {
+        "material": material.name,
+        "scenes": list(material.scenes),
+        "recipe": _labels_only(recipe).to_json(),
+        "network": network.to_json(),
+        "seed": seed,
+        "start": None if start is None else start_digest(start),
+        "format": FORMAT,
+    }
+
+
+def _labels_only(recipe: Recipe) -> Recipe:
+    return replace(recipe, teacher_share=0.0, temperature=1.0)
+
+
+def tune_teacher(material, base, recording_device, recipe, *, seed, cache_root, **kwargs):  # type: ignore[no-untyped-def]
     return train_teacher(
-        of_device(material, recording_device),
-        read_taught(base).network,
-        recipe,
-        seed=derive_seed(seed, recording_device),
-        cache_root=cache_root,
-        start=base,
-        threads=threads,
-        device=device,
-        progress=progress,
-    )
+        of_device(material, recording_device), read_taught(base).network, recipe,
+        seed=derive_seed(seed, recording_device), cache_root=cache_root, start=base, **kwargs)
 
 
 def of_device(material: Material, recording_device: str) -> Material:

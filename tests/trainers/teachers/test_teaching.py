@@ -21,7 +21,6 @@ from trainers.teachers.teaching import (
     read_taught,
     taught_teacher,
     train_teacher,
-    tune_teacher,
 )
 
 SMALL = Architecture(
@@ -53,6 +52,18 @@ def material(name="toy", **changes):
 def taught(root, clips=None, recipe=RECIPE, seed=0, epochs=None, network=SMALL, **kwargs):
     settings = {"threads": 1, "progress": None if epochs is None else epochs.append, **kwargs}
     return train_teacher(clips or material(), network, recipe, seed=seed, cache_root=root, **settings)
+
+
+def tune_teacher(clips, base, device, recipe, *, seed, cache_root, threads):
+    return train_teacher(
+        of_device(clips, device),
+        read_taught(base).network,
+        recipe,
+        seed=seed,
+        cache_root=cache_root,
+        start=base,
+        threads=threads,
+    )
 
 
 def accuracy(network, clips, device=None):

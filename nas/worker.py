@@ -23,7 +23,7 @@ class Blame(StrEnum):
     """A full disk, a missing cache: the next student would meet it too, the search stops and keeps the trial."""
 
     UNKNOWN = "unknown"
-    """Anything else, like a worker that died: the trial is tried again, a few times."""
+    """Anything else, like a worker that died: the trial is tried again from its last epoch, a few times."""
 
 
 class StudentWorker(Trainable):
@@ -68,10 +68,10 @@ class StudentWorker(Trainable):
         return self._student.epoch()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: a student that was interrupted starts over, from its seed."""
+        """Nothing: a student leaves its own in its folder after each epoch, and the next worker carries on from it."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing was saved."""
+        """Nothing: see `save_checkpoint`."""
 
 
 def _ended(blame: Blame, error: str) -> dict[str, Any]:

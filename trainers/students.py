@@ -1,6 +1,7 @@
 """One student from its architecture to its scores: what a worker does with a candidate."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from search_spaces.forms import Form
 from search_spaces.network import build
 from search_spaces.seeds import derive_seed
 from trainers.cache import replacing, sole_builder
+from trainers.checkpoints import read_checkpoint, write_checkpoint
 from trainers.evaluation import Scores, logits_of, score
 from trainers.material import Material, MaterialError, Part
 from trainers.precision import stored
@@ -22,8 +24,11 @@ from trainers.recipe import Recipe
 from trainers.training import Training
 from trainers.weights import load_weights, save_weights
 
+log = logging.getLogger("acoustic_nas.trainers")
+
 WEIGHTS = "weights.safetensors"
 OUTCOME = "outcome.json"
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,12 @@ class Lesson:
 class Student:
     """A network being taught and judged, epoch by epoch, always in the form and precision it is deployed in.
 
+    After each epoch it leaves a checkpoint in its folder, from which another student of the very same lesson carries on
+    if this one is interrupted: to the last bit, on the same machine, as if nothing had happened.
+
     Args:
-        folder: Where the finished student goes: its weights (training form, float32) and its outcome.
+        folder: Where the finished student goes, in place of all that was there: its weights (training form, float32)
+            and its outcome.
     """
 
     def __init__(self, lesson: Lesson, folder: Path) -> None:
@@ -121,8 +130,16 @@ class Student:
         self.folder = folder
         self.curve: list[dict[str, float]] = []
         self._material = lesson.material()
-        self._network = build(lesson.architecture, seed=derive_seed(lesson.seed, "weights"))
-        self._training = Training(self._network, self._material, lesson.recipe, seed=lesson.seed, threads=1)
+        self._training = self._beginning()
+        checkpoint = read_checkpoint(folder / CHECKPOINT, lesson.key)
+        if checkpoint is not None:
+            try:
+                self._training.restore(checkpoint["training"])
+                self.curve = checkpoint["curve"]
+            except (KeyError, ValueError, RuntimeError) as error:
+                reason = str(error).split("\n", 1)[0]
+                log.warning("the checkpoint in %s does not fit (%s): the student starts over", folder, reason)
+                self._training = self._beginning()
 
     def epoch(self) -> dict[str, Any] | None:
         """Teaches one epoch and judges the student on the validation clips.
@@ -133,9 +150,10 @@ class Student:
 
         Raises:
             TrainingFailed: If a loss was not finite.
+            CacheError, OSError: If the folder cannot be written.
         """
         taught = self._training.epoch()
-        scores = judged(self._network, self.lesson, self._material, "validation")
+        scores = judged(self._training.taught, self.lesson, self._material, "validation")
         self.curve.append(
             {
                 "epoch": taught.epoch,
@@ -146,6 +164,7 @@ class Student:
             }
         )
         if taught.epoch < self.lesson.recipe.epochs:
+            self._leave_checkpoint()
             return None
         outcome = scores.to_json() | {
             "curve": self.curve,
@@ -155,9 +174,19 @@ class Student:
         self._save(outcome)
         return outcome
 
+    def _beginning(self) -> Training:
+        network = build(self.lesson.architecture, seed=derive_seed(self.lesson.seed, "weights"))
+        return Training(network, self._material, self.lesson.recipe, seed=self.lesson.seed, threads=1)
+
+    def _leave_checkpoint(self) -> None:
+        content = {"training": self._training.state(), "curve": self.curve}
+        with sole_builder(self.folder):
+            self.folder.mkdir(exist_ok=True)
+            write_checkpoint(self.folder / CHECKPOINT, self.lesson.key, content)
+
     def _save(self, outcome: dict[str, Any]) -> None:
         with sole_builder(self.folder), replacing(self.folder) as folder:
-            save_weights(self._network, folder / WEIGHTS)
+            save_weights(self._training.taught, folder / WEIGHTS)
             record = {"lesson": self.lesson.key, "outcome": outcome}
             (folder / OUTCOME).write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
 

@@ -2,31 +2,32 @@
 
 There is no loader: a batch is gathered from the memory map in this process, which costs a percent of the step, and
 copied nowhere else. The randomness of epoch n derives from (seed, n) alone, and torch's global generator is left as it
-was found.
+was found: a training that carries on from what another one left behind needs no more than its tensors.
 """
 
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.errors import InputError, NasError
 from search_spaces.seeds import derive_seed
-from trainers.augmentation.batches import Batch, augmented
+from trainers.augmentation.batches import augmented
+from trainers.averaging import AveragedNetwork
 from trainers.distillation import distillation_loss
 from trainers.fit_clips import FitClips
 from trainers.material import Material
-from trainers.recipe import Recipe
+from trainers.recipe import Optimizer, Recipe
 from trainers.threads import torch_threads
 
-GRADIENT_NORM = 5.0  # Never reached in a healthy training; keeps a bad batch from throwing an odd architecture off.
+_OPTIMIZERS: dict[Optimizer, type[torch.optim.Adam]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
 class TrainingFailed(NasError):
@@ -91,9 +92,16 @@ class Training:
         self._device = torch.device(device)
         self._clips = FitClips(material, self._device)
         self._front_end = material.front_end
-        self._optimizer = torch.optim.AdamW(
+        self._optimizer = _OPTIMIZERS[recipe.optimizer](
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
+        self._average = AveragedNetwork(self.network, recipe.averaging) if recipe.averaging > 0 else None
+
+    @property
+    def taught(self) -> nn.Module:
+        """What the training has come to so far: the network itself, or the average of its weights where the recipe asks
+        for one. To be judged and saved, not changed; its mode is the caller's choice."""
+        return self.network if self._average is None else self._average.network
 
     @property
     def steps_per_epoch(self) -> int:
@@ -113,9 +121,10 @@ class Training:
         rng = np.random.default_rng(derive_seed(self._seed, "epoch", self.epochs_done))
         order = rng.permutation(len(self._clips))
         self.network.train()
-        for module in self.network.modules():
-            if isinstance(module, Annealed):
-                module.begin_epoch(self.epochs_done)
+        for network in {self.network, self.taught}:
+            for module in network.modules():
+                if isinstance(module, Annealed):
+                    module.begin_epoch(self.epochs_done)
         losses, sizes = [], []
         with torch_threads(self._threads), _generator(self._device, derive_seed(self._seed, "torch", self.epochs_done)):
             for step in range(self.steps_per_epoch):
@@ -132,29 +141,60 @@ class Training:
         self.epochs_done += 1
         return EpochResult(self.epochs_done, float(np.average(means, weights=sizes)), time.perf_counter() - started)
 
+    def state(self) -> dict[str, Any]:
+        """Everything that the epochs so far have changed, as numbers and tensors in dictionaries.
+
+        The tensors are the training's own: write them, or copy them, before the next epoch.
+        """
+        return {
+            "epochs_done": self.epochs_done,
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict()["state"],
+            "average": None if self._average is None else self._average.network.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Carries on where another training of the same network, material, recipe and seed was when it gave its state.
+
+        On the same machine, with one thread, both end in equal weights.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: If the state does not fit this network. The training is then of no use.
+        """
+        self.network.load_state_dict(state["network"])
+        # Its settings are the recipe's. The copy, because the optimizer would go on with the very tensors it is given.
+        settings = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": copy.deepcopy(state["optimizer"]), "param_groups": settings})
+        if self._average is not None:
+            self._average.network.load_state_dict(state["average"])
+        self.epochs_done = state["epochs_done"]
+
     def _step(self, places: npt.NDArray[np.int64], step: int, rng: np.random.Generator) -> Tensor:
-        steps = self.recipe.epochs * self.steps_per_epoch
-        rate = self.recipe.learning_rate_at(self.epochs_done * self.steps_per_epoch + step, steps)
+        recipe = self.recipe
+        step += self.epochs_done * self.steps_per_epoch
+        rate = recipe.learning_rate_at(step, recipe.epochs * self.steps_per_epoch)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        batch = augmented(self._clips.batch(places, rng), self.recipe, self._front_end, rng)
-        loss = self._loss(self.network(batch.features[:, None]), batch)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
-        self._optimizer.step()
-        return loss.detach()
-
-    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        if batch.logits is None:
-            return F.cross_entropy(logits, batch.targets)
-        return distillation_loss(
-            logits,
+        batch = augmented(self._clips.batch(places, rng), recipe, self._front_end, rng)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.autocast):
+            logits = self.network(batch.features[:, None])
+        loss = distillation_loss(
+            logits.float(),
             batch.logits,
             batch.targets,
-            temperature=self.recipe.temperature,
-            teacher_share=self.recipe.teacher_share,
+            temperature=recipe.temperature,
+            teacher_share=recipe.teacher_share,
+            kl_mean=recipe.kl_mean,
+            label_smoothing=recipe.label_smoothing,
         )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_norm)
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.follow(step)
+        return loss.detach()
 
 
 def channels_last(network: nn.Module) -> nn.Module:

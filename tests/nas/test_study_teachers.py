@@ -92,6 +92,9 @@ def test_dynacp_s_eight_are_every_family_with_and_without_masks_and_roll(tmp_pat
         assert member.per_device == replace(member.recipe, epochs=20, learning_rate=1e-4)
     assert loaded(tmp_path, "{ensemble: dynacp}").teachers.rule == "mean"
     assert loaded(tmp_path, "{ensemble: dynacp, rule: sum}").teachers.rule == "sum"
+    sooner = members(tmp_path, "{ensemble: dynacp, per_device: {epochs: 7}}")["mn10-mask-on-roll-off"].per_device
+    assert sooner is not None
+    assert (sooner.epochs, sooner.learning_rate) == (7, 1e-4)
     untuned = members(tmp_path, "{ensemble: dynacp, per_device: null}")
     assert all(member.per_device is None for member in untuned.values())
 
@@ -116,6 +119,12 @@ def test_a_named_ensemble_may_be_changed_and_joined(tmp_path: Path) -> None:
     assert found["sharif-cp-mobile"].weight == 3
     assert found["sharif-cp-mobile"].network == "sharif-cp-mobile"
     assert found["jku"].published == Path("x")
+    own = "{dymn10-mask-on-roll-off: {network: dymn04, recipe: {batch: 16}}}"
+    changed = members(tmp_path, f"{{ensemble: dynacp, members: {own}}}")["dymn10-mask-on-roll-off"]
+    assert changed.network == "dymn04"
+    assert changed.recipe is not None
+    assert (changed.recipe.batch, changed.recipe.learning_rate) == (16, 3e-4)
+    assert changed.recipe.frequency_mask > 0
 
 
 @pytest.mark.parametrize("name", [*design_names(), *teacher_names(), WIDE, "mn04", "mn10", "mn10_fc", "dymn20"])
@@ -147,6 +156,12 @@ def test_every_network_can_be_named(tmp_path: Path, name: str) -> None:
             "line 9: teachers.members.mn10.wieght is not a field of a study file; did you mean weight?",
         ),
         ("{members: {x: {published: f, network: mn10}}}", "a published teacher is used as it is; leave out network"),
+        ("{members: {x: {published: f, start: g}}}", "a published teacher is used as it is; leave out start"),
+        (
+            "{members: {x: {published: f, recipe: {epochs: 1}, per_device: {epochs: 1}, features: efficientat}}}",
+            "a published teacher is used as it is; leave out features, recipe, per_device",
+        ),
+        ("{recipe: {epochs: 1}, members: {mn10: {weight: .inf}}}", "members.mn10.weight is inf; input should be a fin"),
         ("{recipe: {epochs: 1}, members: {mn10: {features: mel}}}", "expected one of baseline-2025"),
         ("{recipe: {epochs: 1, augmentation: x}}", "augmentation 'x' is not known"),
     ],

@@ -34,19 +34,20 @@ from trainers.published import LAYOUTS, CheckpointError
 from trainers.recipe import Recipe
 from trainers.recordings import Recordings
 from trainers.teachers.logits import ensemble_logits, teacher_logits
-from trainers.teachers.networks import build
+from trainers.teachers.networks import Network, build, network_named
 from trainers.teachers.teacher import Teacher
 from trainers.teachers.teaching import (
+    of_device,
     published_teacher,
     read_taught,
     taught_teacher,
     train_teacher,
-    tune_teacher,
 )
 
 TINY = FrontEnd(sample_rate=4000, n_fft=256, window=256, hop=500, mels=8, f_max=1500)
 OWN = FrontEnd(sample_rate=8000, n_fft=256, window=256, hop=800, mels=16, f_max=3000)
 RECIPE, FURTHER = Recipe(epochs=1, batch=16), Recipe(epochs=2, batch=8, learning_rate=2e-2)
+NETWORK = "sharif-dsflexi-m1"
 MODELS = ("base_model", "device_models.a")
 # Of the recording device a for each of the locations to learn from, and so on; d was never recorded for training.
 TRAIN = {"a": 9, "b": 9, "c": 1, COPY_DEVICE: 9}
@@ -124,8 +125,8 @@ def study(school: School) -> StudyFile:
         {
             "per_device": {"epochs": 2, "batch": 8, "learning_rate": 2e-2},
             "members": {
-                "first": {"network": "mn01", "weight": 3},
-                "second": {"network": "mn01", "features": OWN.to_json()},
+                "first": {"network": NETWORK, "weight": 3},
+                "second": {"network": NETWORK, "features": OWN.to_json()},
                 "jku": {"published": str(school.published(*MODELS)), "weight": 0.5},
             },
         }
@@ -154,6 +155,18 @@ def material(school: School, study: StudyFile, front_end: FrontEnd = TINY) -> Ma
     )
 
 
+def alike(found: np.ndarray, expected: np.ndarray) -> None:
+    """Closer than clips are to each other, however little a teacher of one epoch tells them apart."""
+    expected = expected.astype(np.float64)
+    spread = expected.reshape(-1, 2).std(axis=0).min()
+    assert spread > 0.01
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=0.05 * spread)
+
+
+def network(clips: Material) -> Network:
+    return network_named(NETWORK, clips.mels, clips.frames, 2)
+
+
 def seed_of(name: str) -> int:
     return derive_seed(3, "teacher", name)
 
@@ -165,11 +178,11 @@ def test_each_teacher_says_what_it_says_when_it_is_taught_and_heard_by_hand(
     assert [member.weight for member in together.members] == [3, 1, 0.5]
     for member, front_end in zip(together.members, (TINY, OWN), strict=False):
         name, clips = member.teacher.name, material(school, study, front_end)
-        by_hand = train_teacher(clips, Mn(0.1), RECIPE, seed=seed_of(name), cache_root=tmp_path, threads=1)
+        by_hand = train_teacher(clips, network(clips), RECIPE, seed=seed_of(name), cache_root=tmp_path, threads=1)
         logits = teacher_logits(clips, taught_teacher(name, by_hand), tmp_path, threads=1)
         said, expected = CachedLogits.at(member.logits), CachedLogits.at(logits)
-        np.testing.assert_allclose(said.clean(), expected.clean(), rtol=1e-2, atol=1e-3)
-        np.testing.assert_allclose(said.views(), expected.views(), rtol=1e-2, atol=1e-3)
+        for answers in (CachedLogits.clean, CachedLogits.views):
+            alike(answers(said), answers(expected))
         assert said.views().shape == (len(clips.labels) - len(clips.rows["test"]), 2, 2)
         assert member.seconds is not None
 
@@ -177,7 +190,7 @@ def test_each_teacher_says_what_it_says_when_it_is_taught_and_heard_by_hand(
 def test_teachers_of_one_kind_differ_by_their_names_alone_and_not_by_who_sits_beside_them(
     school: School, together: Ensemble
 ) -> None:
-    alone = study_of({"members": {"first": {"network": "mn01"}, "third": {"network": "mn01"}}})
+    alone = study_of({"members": {"first": {"network": NETWORK}, "third": {"network": NETWORK}}})
     before = school.caches("teacher")
     first, third = school.room(alone).ensemble().members
     assert first.logits == together.members[0].logits
@@ -210,17 +223,17 @@ def test_a_recording_device_with_clips_enough_is_answered_by_its_own_teacher_and
         assert set(devices[differs]) == set(own), base.teacher.name
         assert differs[np.isin(devices, list(own))].mean() > 0.8
     clips = material(school, study)
-    by_hand = train_teacher(clips, Mn(0.1), RECIPE, seed=seed_of("first"), cache_root=tmp_path, threads=1)
-    b = tune_teacher(clips, by_hand, "b", FURTHER, seed=seed_of("first"), cache_root=tmp_path, threads=1)
+    by_hand = train_teacher(clips, network(clips), RECIPE, seed=seed_of("first"), cache_root=tmp_path, threads=1)
+    seed = derive_seed(seed_of("first"), "b")  # no two recording devices share their chance
+    of_b = of_device(clips, "b")
+    b = train_teacher(of_b, network(clips), FURTHER, seed=seed, cache_root=tmp_path, start=by_hand, threads=1)
     expected = teacher_logits(clips, taught_teacher("", b), tmp_path, threads=1)
     rows = np.flatnonzero(devices == "b")
     found = CachedLogits.at(apart.members[0].logits).clean()[rows]
-    np.testing.assert_allclose(found, CachedLogits.at(expected).clean()[rows], rtol=1e-2, atol=1e-3)
+    alike(found, CachedLogits.at(expected).clean()[rows])
 
 
-def test_the_time_of_a_teacher_is_that_of_all_its_networks(
-    school: School, together: Ensemble, apart: Ensemble
-) -> None:
+def test_the_time_of_a_teacher_is_that_of_all_its_networks(school: School, together: Ensemble, apart: Ensemble) -> None:
     folders = school.places.cache.glob("teacher-*/teacher.json")
     # Those of "first": the base and two further ones of the recordings at 4 kHz.
     base, tuned = together.members[0].seconds, apart.members[0].seconds
@@ -234,12 +247,14 @@ def test_the_time_of_a_teacher_is_that_of_all_its_networks(
 
 def test_nobody_is_taught_further_where_the_file_does_not_ask(school: School) -> None:
     base_alone = str(school.published(*MODELS[:1]))
-    plain = study_of({"members": {"first": {"network": "mn01"}, "jku": {"published": base_alone}}})
+    plain = study_of({"members": {"first": {"network": NETWORK}, "jku": {"published": base_alone}}})
     assert school.room(plain).per_device() is None
 
 
 def test_one_that_is_not_taught_further_speaks_as_its_base_beside_one_that_is(school: School) -> None:
-    mixed = study_of({"members": {"first": {"network": "mn01"}, "third": {"network": "mn01", "per_device": {"epochs": 2}}}})
+    mixed = study_of(
+        {"members": {"first": {"network": NETWORK}, "third": {"network": NETWORK, "per_device": {"epochs": 2}}}}
+    )
     room = school.room(mixed)
     base, tuned = room.ensemble(), room.per_device()
     assert tuned is not None
@@ -252,7 +267,7 @@ def test_a_start_that_does_not_fit_is_told_before_any_teacher_is_taught(
     school: School, tmp_path: Path, place: int
 ) -> None:
     torch.save(build(Mn(0.2), 2).state_dict(), tmp_path / "wide.pt")
-    given = [("bad", {"network": "mn01", "start": str(tmp_path / "wide.pt")}), ("good", {"network": "mn01"})]
+    given = [("bad", {"network": NETWORK, "start": str(tmp_path / "wide.pt")}), ("good", {"network": NETWORK})]
     members = dict(given if place == 0 else reversed(given))
     before = school.caches("teacher")
     with pytest.raises(CheckpointError, match=r"wide\.pt"):
@@ -268,9 +283,7 @@ def test_a_teacher_begins_from_its_start(school: School, tmp_path: Path) -> None
     before = school.caches("teacher")
     school.room(study_of({"members": {"own": member}})).ensemble()
     (record,) = [
-        path
-        for name in school.caches("teacher") - before
-        for path in (school.places.cache / name).glob("teacher.json")
+        path for name in school.caches("teacher") - before for path in (school.places.cache / name).glob("teacher.json")
     ]
     assert read_taught(record.parent).network == DyMn(0.1, tau=1.0)
     taught = taught_teacher("", record.parent).networks()["base"].state_dict()
@@ -313,7 +326,7 @@ def said(school: School, clips: Material, logits: np.ndarray, name: str) -> Path
 @pytest.mark.parametrize("part", ["fit", "validation", "test"])
 @pytest.mark.parametrize("rule", ["mean", "sum"])
 def test_a_report_judges_each_and_all_on_one_part(school: School, rule: Any, part: Any) -> None:
-    plain = study_of({"rule": rule, "members": {"first": {"network": "mn01"}}}, views={})
+    plain = study_of({"rule": rule, "members": {"first": {"network": NETWORK}}}, views={})
     extracted = school.extracted(plain)
     clips = extracted.material(TINY)
     rng = np.random.default_rng(1)
@@ -342,7 +355,7 @@ def test_a_report_judges_each_and_all_on_one_part(school: School, rule: Any, par
 
 
 def test_what_is_prepared_is_what_the_students_open(school: School, caplog: pytest.LogCaptureFixture) -> None:
-    plain = study_of({"members": {"first": {"network": "mn01"}}}, inputs={"mels": [8, 16]})
+    plain = study_of({"members": {"first": {"network": NETWORK}}}, inputs={"mels": [8, 16]})
     with caplog.at_level(logging.INFO, "acoustic_nas"):
         prepared = prepare(plain, school.recordings, school.places, school.display)
     shapes = {InputShape(8, 9), InputShape(16, 9)}
@@ -365,5 +378,8 @@ def test_a_published_teacher_s_models_are_heard_only_when_asked_for(school: Scho
     assert both.networks().keys() == {"base", "a"}
     assert base.networks().keys() == {"base"}
     assert both.digest != base.digest
+    moved = path.rename(school.folder / "moved.ckpt")
+    assert published_teacher("jku", moved, per_device=True).digest == both.digest
+    moved.rename(path)
     assert both.scenes == LAYOUTS[1].scenes
     assert both.parameters == base.parameters == 61_148

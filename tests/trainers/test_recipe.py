@@ -1,34 +1,38 @@
 import json
 import math
-from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from search_spaces.errors import InputError
 from trainers.recipe import Recipe
+from trainers.schedules import cosine, ramp
 
 
-@given(st.integers(1, 500), st.floats(0, 0.9), st.floats(1e-5, 1.0))
-@example(steps=1, warm_up=0.75, peak=1.0)
-def test_rate_rises_once_and_then_falls_to_zero(steps, warm_up, peak):
-    recipe = Recipe(epochs=1, learning_rate=peak, warm_up=warm_up)
-    rates = [recipe.learning_rate_at(step, steps) for step in range(steps + 1)]
-    top = min(round(warm_up * steps), steps - 1)
-    assert all(0 < rate <= peak for rate in rates[:-1])
-    assert all(early < late for early, late in pairwise(rates[: top + 1]))
-    assert all(early > late for early, late in pairwise(rates[top:]))
-    assert rates[-1] == pytest.approx(0, abs=1e-12 * peak)
-    assert max(rates) == peak
+def test_the_rate_is_that_of_the_schedule():
+    steps = 60  # of 20 epochs
+    by_step = Recipe(epochs=20, learning_rate=0.5, warm_up=0.2)
+    by_epoch = Recipe(
+        epochs=20, learning_rate=0.5, warm_up=0.2, schedule="ramp", down_from=0.4, down_over=0.3, last_rate=0.1
+    )
+    for step in range(steps):
+        assert by_step.learning_rate_at(step, steps) == cosine(0.5, step, steps, warm_up=0.2)
+        expected = ramp(0.5, step // 3, 20, warm_up=0.2, down_from=0.4, down_over=0.3, last=0.1)
+        assert by_epoch.learning_rate_at(step, steps) == expected
 
 
-def test_rate_is_half_a_cosine_after_the_warm_up():
-    recipe = Recipe(epochs=1, learning_rate=0.5, warm_up=0.2)
-    for step in range(20, 100):
-        expected = 0.25 * (1 + math.cos(math.pi * (step - 20) / 80))
-        assert recipe.learning_rate_at(step, 100) == pytest.approx(expected)
-    assert recipe.learning_rate_at(9, 100) == pytest.approx(0.5 * 10 / 21)
+def test_without_a_word_the_ramp_falls_as_published():
+    """From epoch 50 of 150, over 84, to 0.005."""
+    recipe = Recipe(epochs=150, learning_rate=1.0, schedule="ramp")
+    rates = [recipe.learning_rate_at(10 * epoch, 1500) for epoch in range(150)]
+    assert rates[50] == 1 > rates[51]
+    assert rates[133] > rates[134] == pytest.approx(0.005)
+    assert rates[134:] == pytest.approx([0.005] * 16)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3, 5, 8, 9])
+def test_a_ramp_keeps_its_shape_in_a_shorter_training(epoch):
+    short, long = (Recipe(epochs=epochs, schedule="ramp", warm_up=14 / 150) for epochs in (10, 150))
+    assert short.learning_rate_at(epoch, 10) == pytest.approx(long.learning_rate_at(15 * epoch, 150))
 
 
 @pytest.mark.parametrize(
@@ -42,10 +46,24 @@ def test_rate_is_half_a_cosine_after_the_warm_up():
         ("learning_rate", math.inf),
         ("weight_decay", -1e-3),
         ("weight_decay", math.nan),
+        ("optimizer", "sgd"),
+        ("gradient_norm", 0.0),
+        ("gradient_norm", math.inf),
+        ("schedule", "linear"),
         ("warm_up", 1.0),
+        ("warm_up", -0.1),
+        ("down_from", 1.1),
+        ("down_over", 0.0),
+        ("down_over", 1.1),
+        ("last_rate", -0.1),
         ("temperature", 0.0),
         ("temperature", math.nan),
         ("teacher_share", 1.01),
+        ("kl_mean", "sum"),
+        ("label_smoothing", 1.0),
+        ("averaging", 1.0),
+        ("averaging", math.nan),
+        ("autocast", "bfloat16"),
         ("mixstyle_probability", -0.1),
         ("mixstyle_probability", math.nan),
         ("mixstyle_alpha", 0.0),
@@ -60,5 +78,7 @@ def test_a_setting_outside_its_domain_is_refused_by_name(name, value):
 
 
 def test_a_recipe_survives_json():
-    recipe = Recipe(epochs=3, roll=0.0, frequency_mask=0.25, mask_fill="zero")
+    recipe = Recipe(
+        epochs=3, frequency_mask=0.25, mask_fill="zero", schedule="ramp", optimizer="adam", gradient_norm=None
+    )
     assert Recipe(**json.loads(json.dumps(recipe.to_json()))) == recipe

@@ -2,6 +2,12 @@
 
 import hashlib
 import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +25,12 @@ from search_spaces.parts import ConvStem, CPMobileBlock
 from trainers.front_end import FrontEnd
 from trainers.material import MaterialError
 from trainers.recipe import Recipe
-from trainers.students import Lesson, Student, finished_outcome, judged, load_student
+from trainers.students import CHECKPOINT, Lesson, Student, finished_outcome, judged, load_student
+from trainers.training import Training
 from trainers.weights import WeightsError, load_weights, save_weights
 
 SCENES = ("bus", "park")
+ROOT = Path(__file__).resolve().parents[2]
 TINY = Architecture(
     InputShape(8, 5), ConvStem((4, 8)), (Stage((CPMobileBlock(8, 8),)),), classes=len(SCENES), precision="int8"
 )
@@ -80,6 +88,19 @@ def taught(lesson: Lesson, folder: Path) -> dict:
 def without_seconds(outcome: dict) -> dict:
     curve = [{key: value for key, value in point.items() if key != "seconds"} for point in outcome["curve"]]
     return {key: value for key, value in outcome.items() if key not in ("seconds", "curve")} | {"curve": curve}
+
+
+def with_views(lesson: Lesson) -> Lesson:
+    """Two views of each of the 48 training clips, half of them with another clip mixed in."""
+    rng = np.random.default_rng(1)
+    folder = lesson.features_dir.with_name("views")
+    folder.mkdir()
+    key = {"front_end": FrontEnd().to_json(), "recordings": "r1", "views": {}, "seed": 0, "format": 1}
+    (folder / "key.json").write_text(json.dumps(key))
+    np.save(folder / "clips.npy", rng.normal(size=(48, 2, 8, 5)).astype(np.float16))
+    weights = rng.choice([0.6, 1.0], (48, 2)).astype(np.float32)
+    np.savez(folder / "mixing.npz", partners=rng.integers(0, 48, (48, 2)), weights=weights)
+    return replace(lesson, views_dir=folder)
 
 
 def test_a_lesson_survives_json(lesson: Lesson) -> None:
@@ -183,3 +204,119 @@ def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True)
     )
+
+
+def same_students(first: Path, second: Path) -> bool:
+    weights = (first / "weights.safetensors").read_bytes() == (second / "weights.safetensors").read_bytes()
+    outcomes = [json.loads((folder / "outcome.json").read_text())["outcome"] for folder in (first, second)]
+    return weights and without_seconds(outcomes[0]) == without_seconds(outcomes[1])
+
+
+@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "adam", "schedule": "ramp", "averaging": 0.9, "mixup_probability": 0.5},
+    ],
+)
+def test_an_interrupted_student_ends_as_if_it_had_never_stopped(
+    lesson: Lesson, tmp_path: Path, after: int, settings: dict
+) -> None:
+    """To the last bit of its weights and its outcome."""
+    lesson = with_views(replace(lesson, recipe=replace(lesson.recipe, **settings)))
+    taught(lesson, tmp_path / "whole")
+    first = Student(lesson, tmp_path / "student")
+    assert [first.epoch() for _ in range(after)] == [None] * after
+    assert finished_outcome(lesson, tmp_path / "student") is None
+    second = Student(lesson, tmp_path / "student")
+    assert second.curve == first.curve
+    outcomes = [second.epoch() for _ in range(3 - after)]
+    assert [outcome is None for outcome in outcomes] == [True] * (2 - after) + [False]
+    assert same_students(tmp_path / "whole", tmp_path / "student")
+    assert outcomes[-1] == finished_outcome(lesson, tmp_path / "student")
+    left = sorted(path.name for path in (tmp_path / "student").iterdir())
+    assert left == ["outcome.json", "weights.safetensors"]
+
+
+def test_a_student_with_averaged_weights_is_judged_and_saved_with_them(lesson: Lesson, tmp_path: Path) -> None:
+    followed = replace(lesson, recipe=replace(lesson.recipe, averaging=0.8))
+    outcome = taught(followed, tmp_path / "followed")
+    alone = taught(lesson, tmp_path / "alone")
+    losses = [[point["loss"] for point in result["curve"]] for result in (outcome, alone)]
+    assert losses[0] == losses[1]
+    network, material = load_student(TINY, tmp_path / "followed", outcome), lesson.material()
+    again = judged(network, lesson, material, "validation")
+    assert (again.accuracy, again.log_loss) == pytest.approx((outcome["accuracy"], outcome["log_loss"]), rel=1e-6)
+    assert again.log_loss != pytest.approx(alone["log_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("what", ["another lesson", "damaged", "does not fit"])
+def test_a_student_starts_over_aloud_where_its_checkpoint_is_of_no_use(
+    lesson: Lesson, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    taught(lesson, tmp_path / "whole")
+    folder = tmp_path / "student"
+    Student(replace(lesson, seed=9) if what == "another lesson" else lesson, folder).epoch()
+    file = folder / CHECKPOINT
+    if what == "damaged":
+        file.write_bytes(file.read_bytes()[:-1])
+    if what == "does not fit":  # as one of another release may; noticed when the weights are taken over already
+        with monkeypatch.context() as context:
+            context.setattr(Training, "state", lambda _: {"network": build(TINY, seed=99).state_dict()})
+            Student(lesson, folder).epoch()
+    caplog.clear()
+    student = Student(lesson, folder)
+    assert student.curve == []
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert str(folder) in caplog.text
+    assert "start" in caplog.text
+    assert [student.epoch() is None for _ in range(3)] == [True, True, False]
+    assert same_students(tmp_path / "whole", folder)
+
+
+DEATHS = {
+    "in the middle of an epoch": """
+        step, calls = Training._step, []
+        def dying(*arguments):
+            calls.append(1)
+            if len(calls) == 9:  # of 6 in the first epoch
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(*arguments)
+        Training._step = dying
+    """,
+    "in the middle of writing": """
+        replaced, calls = os.replace, []
+        def dying(source, target):
+            calls.append(1)
+            if len(calls) == 2:
+                os.truncate(source, os.path.getsize(source) // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            replaced(source, target)
+        os.replace = dying
+    """,
+}
+
+
+@pytest.mark.parametrize("when", list(DEATHS))
+def test_a_student_whose_process_was_killed_is_carried_on(lesson: Lesson, tmp_path: Path, when: str) -> None:
+    lesson = replace(lesson, recipe=replace(lesson.recipe, averaging=0.8))
+    lines = (
+        "import json, os, signal, sys",
+        "from pathlib import Path",
+        "from trainers.students import Lesson, Student",
+        "from trainers.training import Training",
+        textwrap.dedent(DEATHS[when]),
+        "student = Student(Lesson.from_json(json.loads(sys.argv[1])), Path(sys.argv[2]))",
+        "while student.epoch() is None: pass",
+    )
+    folder = tmp_path / "student"
+    command = [sys.executable, "-c", "\n".join(lines), json.dumps(lesson.to_json()), str(folder)]
+    died = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=120)
+    assert died.returncode == -signal.SIGKILL
+    student = Student(lesson, folder)
+    assert [point["epoch"] for point in student.curve] == [1]
+    assert [student.epoch() is None for _ in range(2)] == [True, False]
+    taught(lesson, tmp_path / "whole")
+    assert same_students(tmp_path / "whole", folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["outcome.json", "weights.safetensors"]

@@ -1,12 +1,16 @@
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.special import log_softmax
 from torch import nn
 
+from search_spaces.designs import design
 from search_spaces.errors import InputError, NasError
+from search_spaces.network import build
 from search_spaces.seeds import derive_seed
 from trainers.augmentation.batches import Batch, augmented
 from trainers.augmentation.mixing import draw_mixing
@@ -167,8 +171,12 @@ def test_a_network_hears_what_the_augmentation_makes_of_its_clips():
     assert torch.equal(student.batches[0][:, 0], expected)
 
 
-def test_the_loss_is_of_labels_and_teacher_logits_mixed_as_the_clips_are():
-    """A network that always says the same, so that the first step's loss is a sum over the mixed labels and logits."""
+@pytest.mark.parametrize(("kl_mean", "smoothing", "autocast"), [("batch", 0.0, False), ("all", 0.25, True)])
+def test_the_loss_is_of_labels_and_teacher_logits_mixed_as_the_clips_are(kl_mean, smoothing, autocast):
+    """A network that always says the same, so that the first step's loss is a sum over the mixed labels and logits.
+
+    What it says has few digits: where the network computes in bfloat16, only the loss would show it.
+    """
     logits = np.random.default_rng(3).normal(size=(94, 3)).astype(np.float16)
     clips = material(fit=64, logits=logits)
     constant = nn.Sequential(nn.Flatten(), nn.Linear(60, 3))
@@ -183,6 +191,9 @@ def test_the_loss_is_of_labels_and_teacher_logits_mixed_as_the_clips_are():
         mixup_probability=1.0,
         teacher_share=0.5,
         temperature=2.0,
+        kl_mean=kl_mean,
+        label_smoothing=smoothing,
+        autocast=autocast,
     )
     loss = Training(constant, clips, recipe, seed=4).epoch().loss
     rng = np.random.default_rng(derive_seed(4, "epoch", 0))
@@ -192,9 +203,10 @@ def test_the_loss_is_of_labels_and_teacher_logits_mixed_as_the_clips_are():
     weight, partner = (np.asarray(part) for part in draw_mixing(64, 0.3, rng))
     own = weight[:, None].astype(np.float64)
     target, taught = (own * x[rows] + (1 - own) * x[rows][partner] for x in (np.eye(3)[clips.labels], logits))
-    hard = -(target * log_softmax(said)).sum(axis=1).mean()
+    hard = -(((1 - smoothing) * target + smoothing / 3) * log_softmax(said)).sum(axis=1).mean()
     teacher = log_softmax(taught / 2, axis=1)
-    soft = (np.exp(teacher) * (teacher - log_softmax(said / 2))).sum(axis=1).mean()
+    divergences = np.exp(teacher) * (teacher - log_softmax(said / 2))
+    soft = divergences.mean() if kl_mean == "all" else divergences.sum(axis=1).mean()
     assert loss == pytest.approx(0.5 * hard + 0.5 * 4 * soft, rel=1e-5)
 
 
@@ -272,3 +284,225 @@ def test_there_is_no_epoch_beyond_the_recipe():
     training.epoch()
     with pytest.raises(ValueError, match="all 1 epochs"):
         training.epoch()
+
+
+def test_without_a_word_a_training_is_adamw_along_a_cosine_with_gradients_cut_at_5():
+    """Written out, with dropout and a teacher."""
+    logits = np.random.default_rng(3).normal(0, 2, size=(120, 3)).astype(np.float16)
+    clips, recipe = material(logits=logits), Recipe(epochs=2, batch=16)
+    found, plain = network(dropout=0.5), network(dropout=0.5)
+    for student in (found, plain):
+        nn.init.constant_(student[1].weight, 4.0)  # steep enough for some to be cut
+    training = Training(found, clips, recipe, seed=1, threads=1)
+    losses = [training.epoch().loss for _ in range(2)]
+    plain = plain.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(plain.parameters(), weight_decay=1e-4, fused=True)
+    cut, means = 0, []
+    for epoch in range(2):
+        rng = np.random.default_rng(derive_seed(1, "epoch", epoch))
+        order = clips.rows["fit"][rng.permutation(90)]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(1, "torch", epoch))
+            total = 0.0
+            for number in range(6):
+                rows = order[16 * number : 16 * number + 16]
+                step = 6 * epoch + number
+                targets = F.one_hot(torch.from_numpy(clips.labels[rows]), 3).float()
+                batch = Batch(torch.from_numpy(clips.features[rows]), targets, torch.from_numpy(logits[rows]))
+                batch = augmented(batch, recipe, clips.front_end, rng)
+                said = plain(batch.features[:, None])
+                teacher = F.log_softmax(batch.logits.float() / 2, 1)
+                soft = F.kl_div(F.log_softmax(said / 2, 1), teacher, reduction="batchmean", log_target=True)
+                loss = 0.3 * F.cross_entropy(said, batch.targets) + 0.7 * 4 * soft
+                optimizer.zero_grad()
+                loss.backward()
+                norm = torch.stack([p.grad.square().sum() for p in plain.parameters()]).sum().sqrt()
+                cut += bool(norm > 5)
+                for parameter in plain.parameters():
+                    parameter.grad *= min(1.0, 5 / float(norm))
+                warm = step < 1
+                rate = 2e-3 / 2 if warm else 1e-3 * (1 + np.cos(np.pi * (step - 1) / 11))
+                optimizer.param_groups[0]["lr"] = rate
+                optimizer.step()
+                total += float(loss.detach()) * len(rows)
+        means.append(total / 90)
+    assert 0 < cut < 12
+    assert losses == pytest.approx(means, rel=1e-5)
+    torch.testing.assert_close(found.state_dict(), plain.state_dict(), rtol=1e-4, atol=1e-5)
+
+
+class Idle(nn.Module):
+    """Has a weight that no loss depends on: an optimizer then does no more to it than decay it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([2.0, -3.0]))
+        self.said = nn.Parameter(torch.zeros(3))
+
+    def forward(self, batch):
+        return self.said + 0 * self.weight.sum() + torch.zeros(len(batch), 3)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "ramp"])
+def test_adamw_shrinks_every_weight_at_the_rate_of_each_step(schedule):
+    recipe = Recipe(epochs=6, batch=32, learning_rate=0.5, weight_decay=0.1, schedule=schedule, warm_up=0.3)
+    student = Idle()
+    training = Training(student, material(), recipe, seed=0, threads=1)
+    for _ in range(6):
+        training.epoch()
+    assert training.steps_per_epoch == 3
+    left = np.prod([1 - 0.1 * recipe.learning_rate_at(step, 18) for step in range(18)])
+    assert student.weight.tolist() == pytest.approx([2 * left, -3 * left], rel=1e-5)
+
+
+def test_adam_has_its_decay_in_the_gradient():
+    """Whose scale Adam then takes away: each step moves by nearly the rate towards 0, whatever the decay."""
+    recipe = Recipe(epochs=1, batch=45, learning_rate=0.01, weight_decay=0.1, optimizer="adam", warm_up=0.0)
+    student = Idle()
+    training = Training(student, material(), recipe, seed=0, threads=1)
+    training.epoch()
+    moved = sum(recipe.learning_rate_at(step, 2) for step in range(2))
+    assert student.weight.tolist() == pytest.approx([2 - moved, -3 + moved], abs=1e-4)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0.01, 0.01), (None, None), (1e6, None)])
+def test_gradients_are_cut_to_the_norm_of_the_recipe(limit, expected):
+    def norm(gradient_norm):
+        student = network()
+        recipe = Recipe(epochs=1, batch=90, gradient_norm=gradient_norm)
+        Training(student, material(), recipe, seed=0, threads=1).epoch()
+        return float(torch.stack([parameter.grad.square().sum() for parameter in student.parameters()]).sum().sqrt())
+
+    uncut = norm(1e9)
+    assert uncut > 0.1
+    assert norm(limit) == pytest.approx(expected or uncut, rel=1e-3)
+
+
+def test_the_average_follows_every_step_and_leaves_the_training_alone():
+    alone, followed, history = network(dropout=0.5), network(dropout=0.5), []
+    recipe = Recipe(epochs=3, batch=32)
+    followed.register_forward_pre_hook(lambda module, _: history.append(weights_of(module)))
+    trainings = [
+        Training(alone, material(), recipe, seed=0, threads=1),
+        Training(followed, material(), replace(recipe, averaging=0.6), seed=0, threads=1),
+    ]
+    for _ in range(3):
+        assert trainings[0].epoch().loss == trainings[1].epoch().loss
+    assert trainings[0].taught is alone
+    assert same(alone.state_dict(), followed.state_dict())
+    history.append(weights_of(followed))
+    average = history[0]
+    for step, weights in enumerate(history[1:]):
+        decay = min(0.6, (1 + step) / (10 + step))
+        average = {name: decay * average[name] + (1 - decay) * value for name, value in weights.items()}
+    assert len(history) == 10
+    for name, value in weights_of(trainings[1].taught).items():
+        np.testing.assert_allclose(value, average[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def weights_of(module):
+    return {name: value.detach().double().numpy().copy() for name, value in module.named_parameters()}
+
+
+class Scheduled(nn.Module):
+    """Anneals, and says in its buffer how far it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.epoch = network(), -1
+
+    def begin_epoch(self, epoch):
+        self.epoch = epoch
+
+    def forward(self, batch):
+        return self.inner(batch)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.5])
+def test_what_is_judged_has_annealed_as_far_as_what_learns(averaging):
+    training = Training(Scheduled(), material(), Recipe(epochs=2, averaging=averaging), seed=0)
+    for epoch in range(2):
+        training.epoch()
+        assert (training.network.epoch, training.taught.epoch) == (epoch, epoch)
+
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_student_learns_in_bfloat16_and_keeps_its_weights_in_float32(device):
+    student, clips, kinds = network(), material(), set()
+    student[6].register_forward_hook(lambda _, __, said: kinds.add(said.dtype))
+    recipe = Recipe(epochs=12, batch=16, learning_rate=1e-2, autocast=True)
+    training = Training(student, clips, recipe, seed=3, threads=1, device=device)
+    for _ in range(12):
+        training.epoch()
+    assert kinds == {torch.bfloat16}
+    assert {parameter.dtype for parameter in student.parameters()} == {torch.float32}
+    rows = clips.rows["validation"]
+    assert (logits_of(student, clips.features, rows).argmax(axis=1) == clips.labels[rows]).mean() > 0.85
+    assert kinds == {torch.bfloat16, torch.float32}  # judged as it is deployed
+
+
+@pytest.mark.parametrize("name", ["cp-mobile-2025", "dynacp", "sharif"])
+def test_the_known_designs_learn_in_bfloat16(name):
+    clips = material(fit=16)
+    recipe = Recipe(epochs=1, batch=16, autocast=True)
+    wide = replace(clips, features=np.tile(clips.features, (1, 6, 3)).astype(np.float16)[:, :32])
+    student = build(replace(design(name).at(32, 30), classes=3))
+    before = [parameter.detach().clone() for parameter in student.parameters()]
+    Training(student, wide, recipe, seed=0, threads=1).epoch()
+    after = list(student.parameters())
+    assert all(parameter.isfinite().all() for parameter in after)
+    assert sum(not torch.equal(old, new) for old, new in zip(before, after, strict=True)) > 0.8 * len(after)
+
+
+KINDS = {
+    "as it is": {},
+    "adam": {"optimizer": "adam", "weight_decay": 0.1},
+    "ramp": {"schedule": "ramp", "warm_up": 0.5},
+    "averaged": {"averaging": 0.9},
+    "bfloat16": {"autocast": True},
+    "mixed": {"mixup_probability": 0.5, "frequency_mask": 0.5},
+}
+
+
+def viewed():
+    rng = np.random.default_rng(3)
+    logits, of_views = (rng.normal(size=shape).astype(np.float16) for shape in ((120, 3), (120, 2, 3)))
+    clips = material(logits=logits)
+    partners, weights = rng.choice(clips.rows["fit"], (120, 2)), rng.choice([0.5, 1.0], (120, 2)).astype(np.float32)
+    features = rng.normal(size=(120, 2, 6, 10)).astype(np.float16)
+    return replace(clips, views=ClipViews(features, partners, weights, of_views))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_training_that_carries_on_ends_as_if_it_had_never_stopped(kind):
+    """To the last bit; the other one begins with other weights, and may not touch what it was given."""
+    clips, recipe = viewed(), Recipe(epochs=4, batch=16, **KINDS[kind])
+
+    def begun(seed):
+        return Training(network(seed, dropout=0.5), clips, recipe, seed=1, threads=1)
+
+    whole = begun(0)
+    losses = [whole.epoch().loss for _ in range(4)]
+    first = begun(0)
+    assert [first.epoch().loss, first.epoch().loss] == losses[:2]
+    file = io.BytesIO()
+    torch.save(first.state(), file)
+    file.seek(0)
+    for state in (first.state(), first.state(), torch.load(file, weights_only=True)):
+        second = begun(5)
+        second.restore(state)
+        assert second.epochs_done == 2
+        assert [second.epoch().loss, second.epoch().loss] == losses[2:]
+        assert same(whole.taught.state_dict(), second.taught.state_dict())
+        assert same(whole.network.state_dict(), second.network.state_dict())
+        with pytest.raises(ValueError, match="all 4 epochs"):
+            second.epoch()
+
+
+def test_a_state_of_another_network_is_refused():
+    state = Training(network(), material(), Recipe(epochs=1), seed=0).state()
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        Training(nn.Sequential(nn.Conv2d(1, 3, 3)), material(), Recipe(epochs=1), seed=0).restore(state)

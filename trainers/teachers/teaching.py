@@ -101,7 +101,7 @@ def train_teacher(
             losses.append(result.loss)
             if progress is not None:
                 progress(result)
-        save_weights(module, folder / _WEIGHTS)
+        save_weights(training.taught, folder / _WEIGHTS)
         record = {
             "network": _after(network, recipe.epochs).to_json(),
             "scenes": list(material.scenes),
@@ -133,13 +133,20 @@ def _key(material: Material, network: Network, recipe: Recipe, seed: int, start:
 
 
 def _labels_only(recipe: Recipe) -> Recipe:
-    return replace(recipe, teacher_share=0.0, temperature=1.0)
+    """The recipe without the settings that need a teacher, so that they make no other one."""
+    return replace(recipe, teacher_share=0.0, temperature=1.0, kl_mean="batch")
 
 
 def tune_teacher(material, base, recording_device, recipe, *, seed, cache_root, **kwargs):  # type: ignore[no-untyped-def]
     return train_teacher(
-        of_device(material, recording_device), read_taught(base).network, recipe,
-        seed=derive_seed(seed, recording_device), cache_root=cache_root, start=base, **kwargs)
+        of_device(material, recording_device),
+        read_taught(base).network,
+        recipe,
+        seed=derive_seed(seed, recording_device),
+        cache_root=cache_root,
+        start=base,
+        **kwargs,
+    )
 
 
 def of_device(material: Material, recording_device: str) -> Material:

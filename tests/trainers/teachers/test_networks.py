@@ -47,10 +47,18 @@ def test_names_mean_what_they_say() -> None:
     assert network_named("mn10_fc", 1, 1, 10) == Mn(1.0, "fully_convolutional")
     assert network_named("dymn20", 1, 1, 10) == DyMn(2.0)
     assert {*design_names(), *teacher_names(), WIDE} < set(NAMES)
+    with pytest.raises(InputError, match="take 'dymn10'"):
+        network_named("dymn10_fc", 1, 1, 10)
     moved = network_named("dynacp", 128, 33, 4)
     assert moved.input == InputShape(128, 33)
     assert moved.classes == 4
     assert moved.stages == design("dynacp").stages
+
+
+@pytest.mark.parametrize("name", ["cp-resnet", "mn04"])
+def test_it_is_built_for_as_many_scenes_as_asked_for(name: str) -> None:
+    with torch.inference_mode():
+        assert build(network_named(name, 32, 20, 10), 3).eval()(torch.zeros(2, 1, 32, 20)).shape == (2, 3)
 
 
 def test_an_equal_seed_gives_equal_weights_and_leaves_torch_as_it_was() -> None:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trainers.efficientat import DyMn, Mn
-from trainers.published import CheckpointError
+from trainers.published import LAYOUTS, CheckpointError
 from trainers.published.layouts import ALPHABETICAL
 from trainers.teachers.networks import Network, build, network_named
 from trainers.teachers.starts import start_digest, start_from, starting
@@ -22,6 +22,9 @@ LAST = {"mn": ("classifier.5.",), "mn_fc": ("classifier.0.", "classifier.1."), "
 
 def published_file(folder: Path, network: Network, classes: int) -> tuple[Path, dict[str, Tensor]]:
     state = build(network, classes, seed=1).state_dict()
+    for name, value in state.items():
+        if name.endswith("num_batches_tracked"):
+            value.fill_(7)
     torch.save(state, folder / "weights.pt")
     return folder / "weights.pt", state
 
@@ -133,7 +136,33 @@ def test_a_published_checkpoint_s_classifier_stays_with_its_scenes(shared_data: 
     assert not torch.equal(same.state_dict()["head.classify.conv.weight"], fresh["head.classify.conv.weight"])
 
 
+@pytest.mark.parametrize("change", ["none", "order", "names"])
+def test_the_base_of_a_published_file_of_several_is_taken_with_its_classifier_where_the_scenes_are_its_own(
+    tmp_path: Path, change: str
+) -> None:
+    layout = next(layout for layout in LAYOUTS if layout.name == "CP-Mobile 2025")
+    network = network_named(layout.design, 256, 64, 10)
+    models = {"base_model": 1, "device_models.a": 3, "device_models.z": 4}
+    states = {model: build(network, 10, seed=seed).state_dict() for model, seed in models.items()}
+    keys = layout.keys(layout.network())
+    assert keys.keys() == states["base_model"].keys()
+    entries = {
+        f"multi_device_model.{model}.{keys[name]}": value for model in models for name, value in states[model].items()
+    }
+    torch.save({"state_dict": entries}, tmp_path / "several.ckpt")
+    own = {
+        "none": ALPHABETICAL,
+        "order": tuple(reversed(ALPHABETICAL)),
+        "names": tuple(f"scene {number}" for number in range(10)),
+    }[change]
+    fresh = build(network, 10, seed=2).state_dict()
+    for name, value in started(network, tmp_path / "several.ckpt", own).state_dict().items():
+        kept = change != "none" and name.startswith("head.classify.")
+        assert torch.equal(value, (fresh if kept else states["base_model"])[name]), name
+
+
 def test_kernels_trained_on_sounds_are_sharp_from_the_first_epoch_on(tmp_path: Path) -> None:
     assert starting(DyMn(1.0), tmp_path / "dymn10_as.pt") == DyMn(1.0, tau=1.0)
+    assert starting(DyMn(0.4), tmp_path / "dymn04_as.pt") == DyMn(0.4, tau=1.0)
     assert starting(DyMn(1.0), tmp_path / "dymn10_im.pt") == DyMn(1.0)
     assert starting(Mn(1.0), tmp_path / "mn10_as.pt") == Mn(1.0)

@@ -1,8 +1,14 @@
+"""A teacher learns from labels alone, once for what decides it, and is found by it."""
+
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.cost import cost
@@ -11,7 +17,7 @@ from search_spaces.parts import ConvStem, CPMobileBlock
 from trainers.efficientat import DyMn, Mn
 from trainers.efficientat.dynamic import DynamicConv
 from trainers.evaluation import logits_of, score
-from trainers.material import Material
+from trainers.material import ClipViews, Material
 from trainers.published import BASE, CheckpointError
 from trainers.recipe import Recipe
 from trainers.teachers.networks import WIDE, build, network_named
@@ -22,6 +28,7 @@ from trainers.teachers.teaching import (
     taught_teacher,
     train_teacher,
 )
+from trainers.training import Training
 
 SMALL = Architecture(
     input=InputShape(16, 12),
@@ -116,11 +123,37 @@ def test_what_decides_the_teacher_decides_its_folder(tmp_path):
 def test_teacher_logits_and_their_share_play_no_part(tmp_path):
     epochs = []
     folder = taught(tmp_path, recipe=Recipe(epochs=1, batch=8))
-    clips = replace(material(), logits=np.full((60, 2), 9, dtype=np.float16))
-    assert taught(tmp_path, clips, recipe=Recipe(epochs=1, batch=8, teacher_share=1.0), epochs=epochs) == folder
+    # Whatever they were multiplied with would not be finite.
+    clips = replace(material(), logits=np.full((60, 2), np.nan, dtype=np.float16))
+    recipe = Recipe(epochs=1, batch=8, teacher_share=1.0, temperature=7.0)
+    assert taught(tmp_path, clips, recipe=recipe, epochs=epochs) == folder
     assert epochs == []
-    again = taught(tmp_path / "elsewhere", clips, recipe=Recipe(epochs=1, batch=8, teacher_share=1.0))
+    again = taught(tmp_path / "elsewhere", clips, recipe=recipe)
     assert (again / "weights.safetensors").read_bytes() == (folder / "weights.safetensors").read_bytes()
+
+
+def test_a_teacher_learns_from_views_too_and_not_from_what_others_said_of_them(tmp_path):
+    clips = material()
+    silent = np.zeros_like(clips.features)
+    silent[40:] = clips.features[40:]
+    drawn = ClipViews(
+        np.repeat(clips.features[:40, None], 7, axis=1),
+        np.repeat(np.arange(40)[:, None], 7, axis=1),
+        np.ones((40, 7), np.float32),
+        np.full((40, 7, 2), np.nan, np.float16),
+    )
+    heard = replace(clips, features=silent, views=drawn, logits=np.full((60, 2), np.nan, np.float16))
+    network = taught_teacher("", taught(tmp_path, heard)).networks()[BASE]
+    assert accuracy(network, heard) > 0.85
+
+
+def test_the_seed_is_that_of_the_weights_and_of_the_order_of_the_clips(tmp_path):
+    still = Recipe(epochs=1, batch=8, learning_rate=1e-12)
+    first, other = (taught(tmp_path, recipe=still, seed=seed) for seed in (1, 2))
+    weights = [next(iter(taught_teacher("", folder).networks()[BASE].parameters())) for folder in (first, other)]
+    assert not torch.allclose(*weights, atol=1e-3)
+    losses = [read_taught(taught(tmp_path, recipe=still, seed=seed, start=first)).losses for seed in (1, 2)]
+    assert losses[0] != losses[1]
 
 
 def test_an_interrupted_teacher_starts_over(tmp_path):
@@ -138,6 +171,34 @@ def test_an_interrupted_teacher_starts_over(tmp_path):
     assert [result.epoch for result in epochs] == [1, 2, 3, 4, 5, 6]
     fresh = taught(tmp_path / "elsewhere")
     assert (folder / "weights.safetensors").read_bytes() == (fresh / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("record", ["[]", "3", "{}", '{"network": {}, "scenes": [], "seconds": 1, "losses": []}'])
+def test_a_record_of_something_else_is_refused(tmp_path, record):
+    (tmp_path / "teacher.json").write_text(record)
+    with pytest.raises(TeacherError, match="teach it again"):
+        read_taught(tmp_path)
+
+
+def test_a_part_of_a_network_with_a_schedule_hears_of_every_epoch_before_it_begins(tmp_path):
+    class Scheduled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.heard = []
+
+        def begin_epoch(self, epoch):
+            self.heard.append(epoch)
+
+        def forward(self, x):
+            self.heard.append("learning" if self.training else "judged")
+            return x
+
+    scheduled = Scheduled()
+    network = nn.Sequential(scheduled, nn.Flatten(), nn.Linear(16 * 12, 2))
+    training = Training(network, material(), Recipe(epochs=2, batch=20), seed=0)
+    for _ in range(2):
+        training.epoch()
+    assert scheduled.heard == [0, "learning", "learning", 1, "learning", "learning"]
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "teacher.json"])
@@ -177,7 +238,38 @@ def test_the_clips_of_a_device_are_called_something_else(tmp_path):
     assert set(chosen.devices[chosen.rows["fit"]]) == {"s1"}
     assert len(chosen.rows["fit"]) == 20
     np.testing.assert_array_equal(chosen.rows["validation"], clips.rows["validation"])
-    assert len({clips.name, chosen.name, of_device(clips, "a").name}) == 3
+    others = [of_device(clips, "a"), of_device(material("other"), "s1")]
+    assert len({clips.name, chosen.name, *(other.name for other in others)}) == 4
+
+
+def test_a_teacher_is_what_its_files_say_and_not_where_they_lie(tmp_path):
+    recipe = Recipe(epochs=1, batch=8)
+    base, other = (taught(tmp_path, recipe=recipe, seed=seed) for seed in (0, 1))
+
+    def copied(name, **changes):
+        folder = Path(shutil.copytree(base, tmp_path / name))
+        record = json.loads((folder / "teacher.json").read_text())
+        (folder / "teacher.json").write_text(json.dumps(record | changes))
+        return taught_teacher("small", folder).digest
+
+    digest = taught_teacher("small", base).digest
+    assert copied("copy") == copied("timed", seconds=1.0, losses=[]) == digest
+    assert copied("reversed", scenes=["bus", "airport"]) != digest
+    assert copied("precise", network=replace(SMALL, precision="int8").to_json()) != digest
+    one, two = ({"a": base, "s1": other}, {"a": other, "s1": base})
+    assert taught_teacher("small", base, one).digest != taught_teacher("small", base, two).digest
+    start = Path(shutil.copytree(base, tmp_path / "start"))
+    first = taught(tmp_path, recipe=recipe, start=start)
+    assert taught(tmp_path, recipe=recipe, start=base) == first
+    shutil.copy(other / "weights.safetensors", start)
+    assert taught(tmp_path, recipe=recipe, start=start) != first
+
+
+def test_another_format_is_another_teacher(tmp_path, monkeypatch):
+    recipe = Recipe(epochs=1, batch=8)
+    folder = taught(tmp_path, recipe=recipe)
+    monkeypatch.setattr("trainers.teachers.teaching.FORMAT", 1)
+    assert taught(tmp_path, recipe=recipe) != folder
 
 
 def test_a_start_is_where_the_weights_begin(tmp_path):

@@ -198,7 +198,7 @@ def _scores(extracted: Extracted, logits: Path, part: Part, divisor: float = 1.0
         raise ValueError("the material was opened without its logits")
     rows = material.rows[part]
     return score(
-        material.logits[rows].astype(np.float32) / divisor,
+        material.logits[rows].astype(np.float64) / divisor,
         material.labels[rows],
         material.devices[rows],
         material.scenes,

@@ -37,11 +37,15 @@ def command(
     What was taught before is found again; Ctrl-C loses the teacher in hand and no other. `nas search` does the same
     when it begins, but leaves the teachers of single recording devices out.
     """
+    import torch
+
     from nas.display import Display
     from nas.extraction import extract
     from nas.preparation import find_recordings
     from nas.teaching import Classroom, report_of
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.BadParameter("torch finds no GPU here; leave it out to compute on the CPU", param_hint="--device")
     study_file = study_given(study, data, settings, {"search.workers": workers, "seed": seed})
     display = Display(CONSOLE)
     with display.shown():

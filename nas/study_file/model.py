@@ -11,6 +11,7 @@ from nas.study_file.sections import DataSection, InputsSection, SearchSection
 from nas.study_file.teachers import TeachersSection
 from search_spaces.architecture import InputShape
 from search_spaces.budget import Budget
+from search_spaces.errors import InputError
 from search_spaces.spaces import SPACE_NAMES
 from trainers.augmentation.settings import Views
 from trainers.front_end import FrontEnd
@@ -67,9 +68,20 @@ class StudyFile(Section):
     @classmethod
     def _of_edges_that_exist(cls, views: Views, known: ValidationInfo) -> Views:
         if "features" in known.data:
-            features: FrontEnd = known.data["features"]
-            replace(features, f_max=features.f_max + views.f_max_range // 2)
+            _widest(known.data["features"], views)
         return views
+
+    @field_validator("teachers")
+    @classmethod
+    def _who_hear_the_views(cls, teachers: TeachersSection, known: ValidationInfo) -> TeachersSection:
+        if "views" in known.data:  # else they have a fault of their own
+            for name, member in teachers.members.items():
+                if member.features is not None:
+                    try:
+                        _widest(member.features, known.data["views"])
+                    except InputError as error:
+                        raise ValueError(f"the views are beyond what {name} hears: {error}") from None
+        return teachers
 
     @property
     def front_ends(self) -> dict[InputShape, FrontEnd]:
@@ -92,6 +104,11 @@ def _front_ends(base: FrontEnd, inputs: InputsSection) -> dict[InputShape, Front
                 "leave one of them out"
             )
     return found
+
+
+def _widest(features: FrontEnd, views: Views) -> FrontEnd:
+    """The front end at the highest edge that a view may draw."""
+    return replace(features, f_max=features.f_max + views.f_max_range // 2)
 
 
 def _shape(front_end: FrontEnd) -> InputShape:

@@ -29,7 +29,7 @@ class TeacherSection(Section):
     Attributes:
         network: What it is: a known design, or an MN or DyMN by ten times its width (mn10, dymn04); by default what the
             teacher is called.
-        start: Weights it begins from: a checkpoint file, or the folder of a teacher or an export.
+        start: Weights it begins from: a checkpoint file, or the folder of a teacher or a student.
         published: A published checkpoint that teaches as it is, in place of all the others but `weight`.
         features: Its front end, or the name of a published system's; by default the study's.
         recipe: How it learns, from the labels.
@@ -52,8 +52,6 @@ class TeacherSection(Section):
         ]
         if self.published is not None and own:
             raise ValueError(f"a published teacher is used as it is; leave out {', '.join(own)}")
-        if self.published is None and self.network is None:
-            raise ValueError("expected the name of its network, or the file of a published one")
         if self.published is None and self.recipe is None:
             raise ValueError("it has no recipe; give one to all teachers, for example recipe: {epochs: 30}")
         return self
@@ -93,7 +91,7 @@ def _expanded(data: Mapping[str, Any]) -> dict[str, Any]:
         usual, own = _settings(named["members"], name), _settings(given, name)
         member = usual | own
         if member.get("published") is None:
-            if member.get("network") is None and _is_network(name):
+            if member.get("network") is None:
                 member["network"] = name
             member["recipe"] = recipe | _settings(usual, "recipe") | _settings(own, "recipe") or None
             if per_device is not None or own.get("per_device") is not None:
@@ -102,6 +100,9 @@ def _expanded(data: Mapping[str, Any]) -> dict[str, Any]:
             if member.get("start") is None and starts.get(str(member.get("network"))) is not None:
                 member["start"] = starts[member["network"]]
         members[name] = member
+    unused = starts.keys() - {member.get("network") for member in members.values()}
+    if unused:
+        raise ValueError(f"start has weights for {', '.join(map(str, unused))}, which no teacher is")
     rest = {key: value for key, value in data.items() if key not in SHARED}
     return {"rule": named.get("rule", "mean")} | rest | {"members": members}
 
@@ -123,11 +124,3 @@ def _settings(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(settings, Mapping):
         raise ValueError(f"{name} is {settings!r:.60}; expected settings by their names")
     return dict(with_recipe_set(settings))
-
-
-def _is_network(name: str) -> bool:
-    try:
-        network_named(name, 256, 64, 10)
-    except InputError:
-        return False
-    return True

@@ -1,5 +1,6 @@
 """All that a study's networks hear is extracted once, each front end as if it were alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_every_front_end_of_students_and_teachers_is_extracted_in_one_pass_for_e
             wave, _ = read_clip(recordings.root / recordings.clips["filename"][row], front_end.sample_rate)
             expected = log_mel(torch.from_numpy(wave)[None], front_end)[0]
             np.testing.assert_allclose(material.features[row], expected.numpy(), rtol=2e-3, atol=2e-3)
+
+
+def test_the_study_s_own_front_end_is_there_though_no_student_or_teacher_hears_it(
+    recordings: Recordings, places: Places
+) -> None:
+    data = study_of({}).to_json()
+    members = {"fast": data["teachers"]["members"]["fast"]}
+    study = study_from_json(data | {"inputs": {"mels": [4]}, "teachers": {"members": members}}, "toy")
+    features = extract(study, recordings, places, DISPLAY).features
+    assert features.keys() == {SLOW, FAST, replace(SLOW, mels=4)}
 
 
 def test_every_front_end_has_the_same_draws_of_views(recordings: Recordings, places: Places) -> None:

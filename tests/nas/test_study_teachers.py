@@ -143,10 +143,9 @@ def test_every_network_can_be_named(tmp_path: Path, name: str) -> None:
         ("{reciep: {epochs: 1}}", "line 9: teachers.reciep is not a field of a study file; did you mean recipe?"),
         ("{ensemble: dynacap}", "ensemble 'dynacap' is not known; expected one of dynacp, sharif"),
         ("{ensemble: sharif, recipe: {epocs: 1}}", "line 9: teachers.recipe.epocs is not a field"),
-        (
-            "{recipe: {epochs: 1}, members: {mn: {}}}",
-            "expected the name of its network, or the file of a published one",
-        ),
+        ("{recipe: {epochs: 1}, members: {mn: {}}}", "teachers.members.mn.network is 'mn'; no network is named 'mn'"),
+        ("{recipe: {epochs: 1}, members: {mn81: {}}}", "width=8.1"),
+        ("{recipe: {epochs: 1}, start: {mn10: a, mn1: b}, members: {mn10: {}}}", "start has weights for mn1, which no"),
         ("{recipe: {epochs: 1}, members: {x: {network: resnet}}}", "no network is named 'resnet'; there are cp-mobile"),
         ("{recipe: {epochs: 1}, members: {x: {network: dymn10_fc}}}", "no fully convolutional DyMN; take 'dymn10'"),
         ("{recipe: {epochs: 1}, members: {x: {network: mn00}}}", "width"),

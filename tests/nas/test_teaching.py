@@ -251,6 +251,12 @@ def test_nobody_is_taught_further_where_the_file_does_not_ask(school: School) ->
     assert school.room(plain).per_device() is None
 
 
+def test_a_published_teacher_alone_may_know_recording_devices(school: School) -> None:
+    found = school.room(study_of({"members": {"jku": {"published": str(school.published(*MODELS))}}})).per_device()
+    assert found is not None
+    assert found.members[0].teacher.networks().keys() == {"base", "a"}
+
+
 def test_one_that_is_not_taught_further_speaks_as_its_base_beside_one_that_is(school: School) -> None:
     mixed = study_of(
         {"members": {"first": {"network": NETWORK}, "third": {"network": NETWORK, "per_device": {"epochs": 2}}}}
@@ -355,10 +361,10 @@ def test_a_report_judges_each_and_all_on_one_part(school: School, rule: Any, par
 
 
 def test_what_is_prepared_is_what_the_students_open(school: School, caplog: pytest.LogCaptureFixture) -> None:
-    plain = study_of({"members": {"first": {"network": NETWORK}}}, inputs={"mels": [8, 16]})
+    plain = study_of({"members": {"first": {"network": NETWORK}}}, inputs={"mels": [4, 8]})
     with caplog.at_level(logging.INFO, "acoustic_nas"):
         prepared = prepare(plain, school.recordings, school.places, school.display)
-    shapes = {InputShape(8, 9), InputShape(16, 9)}
+    shapes = {InputShape(4, 9), InputShape(8, 9)}
     assert prepared.inputs.keys() == prepared.views.keys() == shapes
     for shape in shapes:
         clips = open_material(plain, prepared.inputs[shape], prepared.logits_dir, prepared.views[shape])

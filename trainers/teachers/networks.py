@@ -19,7 +19,7 @@ Network = Architecture | Mn | DyMn
 """A value that `build` makes a network of."""
 
 WIDE = "cp-mobile-wide"
-_EFFICIENTAT = re.compile(r"(?P<family>mn|dymn)(?P<tenths>\d{2,})(?P<convolutional>_fc)?")
+_EFFICIENTAT = re.compile(r"(?P<family>mn|dymn)(?P<tenths>[0-9]{2,3})(?P<convolutional>_fc)?")
 NAMES = (*design_names(), WIDE, *teacher_names(), "mn10", "mn10_fc", "dymn10")
 """Of all networks; the digits of the last three, ten times the width, are free: mn04, dymn20."""
 
@@ -66,6 +66,8 @@ def network_from_json(data: Mapping[str, Any]) -> Network:
     Raises:
         InputError: If it is none.
     """
+    if not isinstance(data, Mapping):
+        raise InputError(f"a network is described by settings by their names, not by {data!r:.60}")
     family = data.get("family")
     if family == "mn":
         return Mn.from_json(data)

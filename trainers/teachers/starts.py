@@ -1,6 +1,8 @@
 """Where a teacher begins: from the weights of a file, whoever wrote it."""
 
 import hashlib
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ from trainers.efficientat import DyMn
 from trainers.published import BASE, CheckpointError, check_tensors, is_published, load_published, read_state
 from trainers.teachers.networks import Network, build
 
-# Where a folder of this project, of a teacher or an export, has its weights.
-_WEIGHTS = "weights.safetensors"
+# What a folder of this project, of a teacher or a student, has its weights in, and of a teacher what it knows.
+_WEIGHTS, _RECORD = "weights.safetensors", "teacher.json"
 
 
 def start_digest(path: Path) -> str:
@@ -43,7 +45,7 @@ def starting(network: Network, path: Path) -> Network:
 def start_from(module: nn.Module, network: Network, path: Path, scenes: Sequence[str]) -> None:
     """Puts the weights of a file into a freshly built network.
 
-    The file is EfficientAT's, one of the published layouts, or of this project: a teacher's or an export's folder, or a
+    The file is EfficientAT's, one of the published layouts, or of this project: a teacher's or a student's folder, or a
     safetensors file of the same names. Every tensor must be there and of the right shape, but for those of the
     classifier, which stay fresh where the file has none, or one of another number of scenes or known to be of others.
 
@@ -82,7 +84,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], Sequence[str] | None]:
             tensors: dict[str, Tensor] = load_file(file)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(file, f"cannot be read ({error})") from error
-        return tensors, None
+        return tensors, _scenes_beside(file)
     state = read_state(file)
     if is_published(state):
         published = load_published(file)
@@ -90,8 +92,19 @@ def _read(path: Path) -> tuple[Mapping[str, Any], Sequence[str] | None]:
     return state, None
 
 
+def _scenes_beside(weights: Path) -> Sequence[str] | None:
+    """Those of a teacher, in the record beside its weights; a student's folder has none."""
+    path = weights.parent / _RECORD
+    if not path.exists():
+        return None
+    try:
+        return tuple(json.loads(path.read_text(encoding="utf-8"))["scenes"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(path, f"does not say which scenes its weights know ({error!r})") from error
+
+
 def _file(path: Path) -> Path:
-    return path / _WEIGHTS if path.is_dir() else path
+    return path / _WEIGHTS if os.path.isdir(path) else path  # Path.is_dir raises where the name is too long
 
 
 def _shape(value: object) -> object:

@@ -131,6 +131,8 @@ def test_the_validation_clips_are_the_same_for_all_and_those_of_the_study_s_seed
     assert chosen[2] == chosen[3]
     assert chosen[0] != chosen[2]
     assert len(chosen[0]) == 2
+    larger = study.model_copy(update={"data": study.data.model_copy(update={"validation_share": 0.7})})
+    assert len(extract(larger, recordings, places, DISPLAY).material(SLOW).rows["validation"]) == 4
 
 
 def test_a_teacher_hears_its_own_front_end_or_the_study_s_and_a_published_one_what_it_was_taught_on(

@@ -75,6 +75,19 @@ def test_a_published_teacher_takes_nothing_that_is_said_of_the_others(tmp_path: 
     assert found["mn04"].per_device == Recipe(epochs=1)
 
 
+def test_one_alone_may_be_taught_further(tmp_path: Path) -> None:
+    found = members(tmp_path, "{recipe: {epochs: 3, batch: 16}, members: {mn10: {per_device: {epochs: 1}}, mn04: {}}}")
+    assert found["mn10"].per_device == Recipe(epochs=1, batch=16)
+    assert found["mn04"].per_device is None
+
+
+def test_a_named_augmentation_wins_over_the_ensemble_s_as_its_settings_would(tmp_path: Path) -> None:
+    found = members(tmp_path, "{ensemble: dynacp, recipe: {augmentation: sharif-teacher}}")["mn10-mask-off-roll-off"]
+    assert found.recipe is not None
+    wanted = NAMED_SETS["sharif-teacher"].batches.mixstyle_probability
+    assert found.recipe.mixstyle_probability == wanted != 0.8
+
+
 def test_dynacp_s_eight_are_every_family_with_and_without_masks_and_roll(tmp_path: Path) -> None:
     found = members(tmp_path, "{ensemble: dynacp, recipe: {epochs: 5}, start: {mn10: mn.pt, dymn10: dymn.pt}}")
     assert len(found) == 8

@@ -21,6 +21,7 @@ from nas.places import Places
 from nas.preparation import prepare
 from nas.study_file import StudyFile, study_from_json
 from nas.teaching import Classroom, Ensemble, Member, report_of, tunable_devices
+from nas.teaching_tasks import Listen, Teach, Tune
 from search_spaces.architecture import InputShape
 from search_spaces.seeds import derive_seed
 from trainers.augmentation.settings import Views
@@ -231,6 +232,19 @@ def test_a_recording_device_with_clips_enough_is_answered_by_its_own_teacher_and
     rows = np.flatnonzero(devices == "b")
     found = CachedLogits.at(apart.members[0].logits).clean()[rows]
     alike(found, CachedLogits.at(expected).clean()[rows])
+
+
+def test_what_was_made_is_found_without_anyone_being_put_to_work(
+    school: School, study: StudyFile, together: Ensemble, apart: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Path:
+        raise AssertionError("it is there")
+
+    for kind in (Teach, Tune, Listen):
+        monkeypatch.setattr(kind, "run", refuse)
+    room, further = school.room(study), school.room(study).per_device()
+    assert further is not None
+    assert (room.ensemble().logits, further.logits) == (together.logits, apart.logits)
 
 
 def test_the_time_of_a_teacher_is_that_of_all_its_networks(school: School, together: Ensemble, apart: Ensemble) -> None:

@@ -137,18 +137,6 @@ def _labels_only(recipe: Recipe) -> Recipe:
     return replace(recipe, teacher_share=0.0, temperature=1.0, kl_mean="batch")
 
 
-def tune_teacher(material, base, recording_device, recipe, *, seed, cache_root, **kwargs):  # type: ignore[no-untyped-def]
-    return train_teacher(
-        of_device(material, recording_device),
-        read_taught(base).network,
-        recipe,
-        seed=derive_seed(seed, recording_device),
-        cache_root=cache_root,
-        start=base,
-        **kwargs,
-    )
-
-
 def of_device(material: Material, recording_device: str) -> Material:
     """The same clips, but only those of one recording device to learn from."""
     fit = material.rows["fit"]

@@ -108,7 +108,7 @@ def score(
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     right = exact.argmax(axis=1) == labels
     names = sorted(set(devices.tolist()))
-    of_group = {group: [name for name in names if _group(name, trained_devices) == group] for group in GROUPS}
+    of_group = {group: [name for name in names if group_of(name, trained_devices) == group] for group in GROUPS}
     return Scores(
         accuracy=_mean(_recalls(right, labels).values()),
         log_loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
@@ -121,7 +121,8 @@ def score(
     )
 
 
-def _group(device: str, trained_devices: Collection[str]) -> Group:
+def group_of(device: str, trained_devices: Collection[str]) -> Group:
+    """The group of a recording device, as in `Scores.groups`."""
     if device in REAL_DEVICES:
         return "real"
     return "seen" if device in trained_devices else "unseen"

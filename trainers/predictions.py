@@ -1,7 +1,7 @@
 """What a finished network says of a recording, second by second."""
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,17 +68,30 @@ def open_predictor(path: Path, device: str | None = None) -> Predictor:
         device: The recording device, for checkpoints that have a model for each; None for the general model.
 
     Raises:
-        CheckpointError: If there is no such file, or it is no checkpoint that is read.
-        PredictorError: If the folder is no whole export, or there is no model for the recording device.
+        CheckpointError, PredictorError: As `open_predictors`, or if there is no model for the recording device.
     """
     wanted = BASE if device is None else device
+    predictors = open_predictors(path)
+    if wanted not in predictors:
+        raise PredictorError(f"{path} has no model for the recording device {wanted!r}; it has {', '.join(predictors)}")
+    return predictors[wanted]
+
+
+def open_predictors(path: Path) -> dict[str, Predictor]:
+    """The models in the folder of an export, or in a published checkpoint, by recording device.
+
+    Raises:
+        CheckpointError: If there is no such file, or it is no checkpoint that is read.
+        PredictorError: If the folder is no whole export.
+    """
     if path.is_dir():
-        _check_device(path, wanted, [BASE])
-        return _exported(path)
+        return {BASE: _exported(path)}
     published = load_published(path)
-    _check_device(path, wanted, published.networks)
     layout = published.layout
-    return Predictor(layout.name, wanted, published.networks[wanted], layout.front_end, layout.scenes)
+    return {
+        device: Predictor(layout.name, device, network, layout.front_end, layout.scenes)
+        for device, network in published.networks.items()
+    }
 
 
 def _exported(folder: Path) -> Predictor:
@@ -93,11 +106,6 @@ def _exported(folder: Path) -> Predictor:
             f"{front_end.mels} x {front_end.frames}; export the network again"
         )
     return Predictor(bundle.architecture.identity, BASE, bundle.network, front_end, bundle.scenes)
-
-
-def _check_device(path: Path, wanted: str, there: Collection[str]) -> None:
-    if wanted not in there:
-        raise PredictorError(f"{path} has no model for the recording device {wanted!r}; it has {', '.join(there)}")
 
 
 def seconds_of(path: Path, sample_rate: int) -> Iterator[npt.NDArray[np.float32]]:

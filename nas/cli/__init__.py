@@ -17,6 +17,7 @@ COMMANDS = {
     "front": "the Pareto front of a study",
     "report": "write the HTML report of a study",
     "export": "write one trained student as a bundle",
+    "evaluate": "how good an export is on a data set's test list",
     "predict": "which scenes recordings come from, by an export or a published checkpoint",
     "data": "check a data set, or describe it",
     "cost": "the exact cost of a design",

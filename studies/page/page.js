@@ -1,39 +1,15 @@
-"use strict";
-
-// Draws the view document. Every string of a study is put on screen as a text node; nothing here parses markup.
+// Draws the view document of a study.
 (() => {
+  const { make, section, caption, pairs, facts, table, palette, themed } = kit;
   const view = JSON.parse(document.getElementById("document").textContent);
   const page = document.getElementById("page");
   const figures = new Map(); // element of a drawn figure -> its specification
   let selected = null;
 
-  // ---- making elements -------------------------------------------------------------------------------------
-
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-      else if (value !== null && value !== undefined) element.setAttribute(key, value);
-    }
-    element.append(...children.flat().filter((child) => child !== null && child !== undefined));
-    return element;
-  }
-
   const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
   const count = (value) => (value === null || value === undefined ? "–" : whole.format(value));
   const percent = (value) => (typeof value === "number" ? `${(100 * value).toFixed(1)}%` : "–");
   const decimal = (value) => (typeof value === "number" ? value.toFixed(3) : "–");
-
-  function section(id, title, ...children) {
-    const heading = make("h2", { id: `${id}-title` }, title);
-    return make("section", { id, "aria-labelledby": `${id}-title` }, heading, ...children);
-  }
-
-  const caption = (text) => make("p", { class: "caption" }, text);
-
-  function pairs(items) {
-    return make("dl", { class: "pairs" }, items.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
-  }
 
   function meters(values) {
     return make("ul", { class: "meters" }, Object.entries(values).map(([name, value]) => {
@@ -46,44 +22,7 @@
     }));
   }
 
-  function table(columns, rows, attributes = {}) {
-    const cell = (tag, text, numeric, more = {}) => make(tag, { class: numeric ? "number" : null, ...more }, text);
-    return make("table", attributes,
-      make("thead", {}, make("tr", {}, columns.map(([name, numeric]) => cell("th", name, numeric, { scope: "col" })))),
-      make("tbody", {}, rows.map((row) => make("tr", {}, row.map((text, i) =>
-        i === 0 ? cell("th", text, columns[i][1], { scope: "row" }) : cell("td", text, columns[i][1]))))));
-  }
-
   // ---- figures ---------------------------------------------------------------------------------------------
-
-  // The figures' colours by the names under which the style sheet has them, brighter on a dark page.
-  const palette = { "#0072B2": "--blue", "#D55E00": "--vermilion", "#009E73": "--green", "#CC79A7": "--purple", "#767676": "--grey" };
-
-  function themed(figure) {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
-    const data = figure.data.map((trace) => {
-      const copy = { ...trace };
-      for (const part of ["marker", "line"]) {
-        if (palette[trace[part]?.color]) copy[part] = { ...trace[part], color: colour(palette[trace[part].color]) };
-      }
-      return copy;
-    });
-    const layout = structuredClone(figure.layout);
-    layout.showlegend = false; // the page has its own key, which wraps on a phone and works from the keyboard
-    layout.font = { ...layout.font, color: colour("--soft") };
-    layout.hoverlabel = {
-      bgcolor: colour("--card"), bordercolor: colour("--line"), align: "left",
-      font: { color: colour("--ink"), size: 13, family: layout.font.family },
-    };
-    for (const [name, axis] of Object.entries(layout)) {
-      if (/^[xy]axis\d*$/.test(name)) Object.assign(axis, { gridcolor: colour("--grid"), linecolor: colour("--line") });
-    }
-    for (const note of layout.annotations || []) {
-      note.font = { ...note.font, color: colour(note.name === "known design" ? "--ink" : "--limit") };
-    }
-    return { data, layout };
-  }
 
   function figure(specification, label, low) {
     const element = make("div", { class: low ? "figure low" : "figure", role: "img", "aria-label": label });
@@ -336,8 +275,7 @@
       make("p", { class: "eyebrow" }, "Architecture search study"),
       make("h1", {}, view.name),
       make("p", { class: "soft", role: "status" }, view.status),
-      make("dl", { class: "facts" }, view.facts.map((fact) =>
-        make("div", {}, make("dt", {}, fact.label), make("dd", {}, fact.value), make("dd", {}, fact.note)))),
+      facts(view.facts),
       view.states.length ? make("ul", { class: "chips", "aria-label": "Trials by state" }, tally(view.states)) : null);
   }
 

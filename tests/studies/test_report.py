@@ -24,10 +24,10 @@ from search_spaces.parts import (
     RepMobileBlock,
     RepStem,
 )
-from studies import report
 from studies.blocks import COLUMNS, blocks_of
+from studies.one_page import embedded, page_file
 from studies.records import StudyHead, read_study, read_trials
-from studies.report import embedded, report_page, write_report
+from studies.report import report_page, write_report
 from studies.view import read_view, view_of
 
 EVIL = "</script><!--<script><img src=x onerror=alert(1)>{{css}}"
@@ -81,7 +81,7 @@ def test_only_the_pages_own_scripts_may_run_and_nothing_may_be_fetched(toy: Any)
     assert policy
     assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
     assert "http" not in policy[1]
-    own = "".join(report.page_file(name) for name in ("page.html", "page.css", "page.js"))
+    own = "".join(page_file(name) for name in ("page.html", "page.css", "kit.js", "page.js"))
     assert not re.findall(r'(?:src|href)="(?!data:)', own)
     assert "fetch(" not in own
     assert "innerHTML" not in own

@@ -1,5 +1,6 @@
 """A teacher may begin from the weights of a file: all of them, but for a classifier of other scenes."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,6 +160,25 @@ def test_the_base_of_a_published_file_of_several_is_taken_with_its_classifier_wh
     for name, value in started(network, tmp_path / "several.ckpt", own).state_dict().items():
         kept = change != "none" and name.startswith("head.classify.")
         assert torch.equal(value, (fresh if kept else states["base_model"])[name]), name
+
+
+@pytest.mark.parametrize(("record", "own"), [(None, True), (list(SCENES), True), (["a", "b", "c"], False)])
+def test_a_teacher_s_classifier_stays_with_the_scenes_of_its_record(
+    tmp_path: Path, record: list[str] | None, own: bool
+) -> None:
+    network = network_named("sharif-dsflexi-m1", 32, 20, 3)
+    given = build(network, 3, seed=1).state_dict()
+    save_file({name: value.contiguous() for name, value in given.items()}, tmp_path / "weights.safetensors")
+    if record is not None:
+        (tmp_path / "teacher.json").write_text(json.dumps({"scenes": record}), encoding="utf-8")
+    found = started(network, tmp_path).state_dict()
+    assert all(torch.equal(value, given[name]) for name, value in found.items()) == own
+
+
+def test_a_name_that_is_too_long_for_a_file_is_refused_as_one_that_is_missing(tmp_path: Path) -> None:
+    for refused in (start_digest, lambda path: started(NARROW["mn"], path)):
+        with pytest.raises(CheckpointError, match="too long"):
+            refused(tmp_path / ("a" * 300))
 
 
 def test_kernels_trained_on_sounds_are_sharp_from_the_first_epoch_on(tmp_path: Path) -> None:

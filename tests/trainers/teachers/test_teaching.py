@@ -23,6 +23,7 @@ from trainers.recipe import Recipe
 from trainers.teachers.networks import WIDE, build, network_named
 from trainers.teachers.teaching import (
     TeacherError,
+    find_teacher,
     of_device,
     read_taught,
     taught_teacher,
@@ -120,6 +121,17 @@ def test_what_decides_the_teacher_decides_its_folder(tmp_path):
     assert len({taught(tmp_path, recipe=recipe, start=start) for start in starts} | folders) == 8
 
 
+def test_a_teacher_is_found_by_all_that_decides_it(tmp_path):
+    recipe = Recipe(epochs=1, batch=8)
+    fresh = taught(tmp_path, recipe=recipe)
+    asked = {"seed": 0, "cache_root": tmp_path}
+    assert find_teacher(material(), SMALL, recipe, **asked) == fresh
+    assert find_teacher(material(), SMALL, recipe, **asked, start=fresh) is None
+    assert find_teacher(material("other"), SMALL, recipe, **asked) is None
+    further = taught(tmp_path, recipe=recipe, start=fresh)
+    assert find_teacher(material(), SMALL, recipe, **asked, start=fresh) == further
+
+
 def test_teacher_logits_and_their_share_play_no_part(tmp_path):
     epochs = []
     folder = taught(tmp_path, recipe=Recipe(epochs=1, batch=8))
@@ -173,7 +185,9 @@ def test_an_interrupted_teacher_starts_over(tmp_path):
     assert (folder / "weights.safetensors").read_bytes() == (fresh / "weights.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("record", ["[]", "3", "{}", '{"network": {}, "scenes": [], "seconds": 1, "losses": []}'])
+@pytest.mark.parametrize(
+    "record", ["[]", "3", "{}", '{"network": 3}', '{"network": {}, "scenes": [], "seconds": 1, "losses": []}']
+)
 def test_a_record_of_something_else_is_refused(tmp_path, record):
     (tmp_path / "teacher.json").write_text(record)
     with pytest.raises(TeacherError, match="teach it again"):

@@ -69,13 +69,15 @@ class TeachersSection(Section):
         rule: "mean" of their logits, each by its weight, or "sum": the mean at a temperature divided by their number.
     """
 
-    members: Annotated[dict[str, TeacherSection], Field(min_length=1)]
+    members: dict[str, TeacherSection]
     rule: Literal["mean", "sum"] = "mean"
 
     @model_validator(mode="before")
     @classmethod
     def _said_of_each(cls, data: Any) -> Any:
-        return _expanded(data) if isinstance(data, Mapping) else data
+        if not isinstance(data, Mapping):
+            raise ValueError("expected settings by their names, for example {recipe: {epochs: 30}}")
+        return _expanded(data)
 
 
 def _expanded(data: Mapping[str, Any]) -> dict[str, Any]:

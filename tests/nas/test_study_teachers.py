@@ -151,6 +151,8 @@ def test_every_network_can_be_named(tmp_path: Path, name: str) -> None:
         ("{recipe: {epochs: 0}}", "line 9: teachers.recipe is"),
         ("{recipe: {epocs: 1}}", "line 9: teachers.recipe.epocs is not a field of a study file; did you mean epochs?"),
         ("{recipe: {epochs: 1}, rule: median}", "line 9: teachers.rule is 'median'; input should be 'mean' or 'sum'"),
+        ("", "line 9: teachers is None; expected settings by their names, for example {recipe: {epochs: 30}}"),
+        ("[mn10]", "line 9: teachers is ['mn10']; expected settings by their names"),
         ("{recipe: 3}", "recipe is 3; expected settings by their names"),
         ("{}", "it has no recipe; give one to all teachers, for example recipe: {epochs: 30}"),
         ("{reciep: {epochs: 1}}", "line 9: teachers.reciep is not a field of a study file; did you mean recipe?"),

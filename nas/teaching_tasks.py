@@ -17,7 +17,6 @@ from trainers.teachers.starts import starting
 from trainers.teachers.teacher import Teacher
 from trainers.teachers.teaching import (
     find_teacher,
-    of_device,
     published_teacher,
     read_taught,
     taught_teacher,
@@ -126,7 +125,7 @@ class Tune:
         )
 
     def _material(self) -> Material:
-        return of_device(self.pupil.material(), self.recording_device)
+        return self.pupil.material().of_device(self.recording_device)
 
     @property
     def _recipe(self) -> Recipe:

@@ -80,9 +80,9 @@ def cost(architecture: Architecture, budget: Budget | None = None) -> Cost:
     """
     budget = budget or Budget()
     folded, unfolded = form_cost(architecture, Form.FOLDED), form_cost(architecture, Form.UNFOLDED)
-    worst = {c.form: max(_excess(c, budget).values(), default=0.0) for c in (folded, unfolded)}
+    worst = {c.form: max(excess_over(c, budget).values(), default=0.0) for c in (folded, unfolded)}
     deployed = unfolded if worst[Form.UNFOLDED] < worst[Form.FOLDED] else folded
-    return Cost(form_cost(architecture, Form.TRAINING), deployed, _excess(deployed, budget))
+    return Cost(form_cost(architecture, Form.TRAINING), deployed, excess_over(deployed, budget))
 
 
 def form_cost(architecture: Architecture, form: Form) -> FormCost:
@@ -128,7 +128,8 @@ def layers(architecture: Architecture, form: Form) -> list[LayerRow]:
     ]
 
 
-def _excess(form: FormCost, budget: Budget) -> dict[str, float]:
+def excess_over(form: FormCost, budget: Budget) -> dict[str, float]:
+    """The relative excess of one form over each limit that it crosses."""
     return budget.excess({"weight_bytes": form.weight_bytes, "macs": form.macs, "peak_bytes": form.peak_bytes})
 
 

@@ -163,6 +163,16 @@ class Material:
         )
         return material if logits_dir is None else _taught(material, logits_dir, features_dir, views_dir)
 
+    def of_device(self, recording_device: str) -> "Material":
+        """The same clips, but only those of one recording device to learn from and to be judged on."""
+
+        def chosen(part: Part) -> npt.NDArray[np.int64]:
+            rows = self.rows[part]
+            return np.asarray(rows[self.devices[rows] == recording_device], dtype=np.int64)
+
+        name = digest([self.name, recording_device])
+        return replace(self, rows={part: chosen(part) for part in PARTS}, name=name)
+
     @property
     def mels(self) -> int:
         """Mel bands of a clip."""

@@ -16,6 +16,7 @@ from search_spaces.forms import Form
 from search_spaces.network import build
 from search_spaces.seeds import derive_seed
 from trainers.cache import replacing, sole_builder
+from trainers.cached_logits import sha256_of
 from trainers.checkpoints import read_checkpoint, write_checkpoint
 from trainers.evaluation import Scores, logits_of, score
 from trainers.material import Material, MaterialError, Part
@@ -43,6 +44,8 @@ class Lesson:
             teacher heard, or None to learn from labels alone.
         views_dir: A folder of `trainers.views.load_views` of the clips in `features_dir`, or None to hear them as they
             are.
+        start: The folder of a student of the same architecture, whose weights it begins with; None for fresh ones.
+        recording_device: The only one whose clips it learns from and is judged on; None for all of them.
         validation_share: Share of the training list's locations that the student is judged on.
         validation_seed: Chooses those locations; one for a whole study.
     """
@@ -56,6 +59,8 @@ class Lesson:
     validation_share: float
     validation_seed: int
     views_dir: Path | None = None
+    start: Path | None = None
+    recording_device: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads back."""
@@ -69,6 +74,8 @@ class Lesson:
             "validation_share": self.validation_share,
             "validation_seed": self.validation_seed,
             "views_dir": None if self.views_dir is None else str(self.views_dir),
+            "start": None if self.start is None else str(self.start),
+            "recording_device": self.recording_device,
         }
 
     @staticmethod
@@ -84,13 +91,16 @@ class Lesson:
             validation_share=data["validation_share"],
             validation_seed=data["validation_seed"],
             views_dir=None if data["views_dir"] is None else Path(data["views_dir"]),
+            start=None if data["start"] is None else Path(data["start"]),
+            recording_device=data["recording_device"],
         )
 
     @property
     def key(self) -> str:
         """Changes with everything that could change the student; caches count by their names, which are digests."""
         folders = {"features_dir": self.features_dir, "logits_dir": self.logits_dir, "views_dir": self.views_dir}
-        return digest(self.to_json() | {name: folder and folder.name for name, folder in folders.items()})
+        names = {name: folder and folder.name for name, folder in folders.items()}
+        return digest(self.to_json() | names | {"start": None if self.start is None else _weights_sum(self.start)})
 
     def material(self) -> Material:
         """The clips of this lesson, opened from their caches.
@@ -111,7 +121,7 @@ class Lesson:
                 f"the student is for features of {shape.mels} x {shape.frames}, those in {self.features_dir} are "
                 f"{material.mels} x {material.frames}; give those of its own input"
             )
-        return material
+        return material if self.recording_device is None else material.of_device(self.recording_device)
 
 
 class Student:
@@ -176,6 +186,8 @@ class Student:
 
     def _beginning(self) -> Training:
         network = build(self.lesson.architecture, seed=derive_seed(self.lesson.seed, "weights"))
+        if self.lesson.start is not None:
+            load_weights(network, self.lesson.start / WEIGHTS)
         return Training(network, self._material, self.lesson.recipe, seed=self.lesson.seed, threads=1)
 
     def _leave_checkpoint(self) -> None:
@@ -227,6 +239,15 @@ def load_student(architecture: Architecture, folder: Path, outcome: dict[str, An
     network = build(architecture)
     load_weights(network, folder / WEIGHTS)
     return network.eval()
+
+
+def _weights_sum(folder: Path) -> str:
+    try:
+        return sha256_of(folder / WEIGHTS)
+    except OSError as error:
+        raise NasError(
+            f"the weights in {folder} that a student was to begin with cannot be read ({error.strerror})"
+        ) from error
 
 
 def _record(folder: Path) -> dict[str, Any] | None:

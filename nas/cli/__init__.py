@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "write the HTML report of a study",
     "export": "write one trained student as a bundle",
     "evaluate": "how good an export is on a data set's test list",
+    "train": "teach an export in full, then for each recording device",
     "predict": "which scenes recordings come from, by an export or a published checkpoint",
     "data": "check a data set, or describe it",
     "cost": "the exact cost of a design",

@@ -38,14 +38,26 @@ def study_given(study: str, data: Path | None, settings: Sequence[str], given: M
     Raises:
         StudyFileError: If there is no such file, or something in it or on the command line is wrong.
     """
-    from nas.study_file import load_study, parse_override
+    from nas.study_file import load_study
 
-    overrides: dict[str, Any] = dict(parse_override(text) for text in settings)
-    overrides |= {field: value for field, value in given.items() if value is not None}
-    if data is not None:
-        overrides |= {"data.root": str(data.absolute()), "data.synthetic": None}
+    overrides = changes_given(data, settings, given)
     study_file = load_study(study, overrides)
     usual = os.environ.get("NAS_DATA")
     if data is None and usual and study_file.data.synthetic is None:
         return load_study(study, overrides | {"data.root": str(Path(usual).absolute())})
     return study_file
+
+
+def changes_given(data: Path | None, settings: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line says over a study file, by dotted field name; arguments as for `study_given`.
+
+    Raises:
+        StudyFileError: If a setting is no FIELD=VALUE.
+    """
+    from nas.study_file import parse_override
+
+    overrides: dict[str, Any] = dict(parse_override(text) for text in settings)
+    overrides |= {field: value for field, value in given.items() if value is not None}
+    if data is not None:
+        overrides |= {"data.root": str(data.absolute()), "data.synthetic": None}
+    return overrides

@@ -57,12 +57,17 @@ def load_study(source: str, overrides: Mapping[str, Any] | None = None) -> Study
     return _validated(data, path.name, lines)
 
 
-def study_from_json(data: Any, name: str) -> StudyFile:
+def study_from_json(data: Any, name: str, overrides: Mapping[str, Any] | None = None) -> StudyFile:
     """The study file that a study's database holds.
+
+    Args:
+        overrides: As for `load_study`.
 
     Raises:
         StudyFileError: If this release cannot read it.
     """
+    for field, value in (overrides or {}).items():
+        _override(data, field, value)
     return _validated(data, f"the study file stored with {name!r}", {})
 
 

@@ -1,13 +1,21 @@
 """The study file as a whole: what a study is."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from nas.study_file.fields import NamedFrontEnd, NamedRecipe, Section, one_of, with_named_set
-from nas.study_file.sections import DataSection, InputsSection, SearchSection
+from nas.study_file.sections import DataSection, FullSection, InputsSection, SearchSection
 from nas.study_file.teachers import TeachersSection
 from search_spaces.architecture import InputShape
 from search_spaces.budget import Budget
@@ -15,6 +23,13 @@ from search_spaces.errors import InputError
 from search_spaces.spaces import SPACE_NAMES
 from trainers.augmentation.settings import Views
 from trainers.front_end import FrontEnd
+from trainers.recipe import Recipe
+
+
+class _Checked(Section):
+    """A recipe, checked as those in a study file are."""
+
+    recipe: Recipe
 
 
 def _views_set(data: Any) -> Any:
@@ -37,6 +52,8 @@ class StudyFile(Section):
         teachers: Who teaches the students, and how they were taught themselves.
         student: Recipe of every student, which learns from the labels and the teachers' logits. `augmentation: NAME`
             stands for the settings of a published system; others may be given beside it.
+        search: How candidates are found.
+        full: How an exported student is taught in full.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")]
@@ -50,6 +67,7 @@ class StudyFile(Section):
     teachers: TeachersSection
     student: NamedRecipe
     search: SearchSection
+    full: FullSection = FullSection()
 
     @field_validator("features")
     @classmethod
@@ -83,6 +101,24 @@ class StudyFile(Section):
                         raise ValueError(f"the views are beyond what {name} hears: {error}") from None
         return teachers
 
+    @field_validator("full")
+    @classmethod
+    def _of_recipes(cls, full: FullSection, known: ValidationInfo) -> FullSection:
+        if "student" in known.data:
+            recipe = _changed(known.data["student"], full.recipe)
+            _changed(recipe, full.per_device)
+        return full
+
+    @property
+    def full_recipe(self) -> Recipe:
+        """How a student is taught in full, from the clips of all recording devices."""
+        return _changed(self.student, self.full.recipe)
+
+    @property
+    def device_recipe(self) -> Recipe:
+        """How it is then taught further for one recording device."""
+        return _changed(self.full_recipe, self.full.per_device)
+
     @property
     def front_ends(self) -> dict[InputShape, FrontEnd]:
         """The front end of every input that a student may have, by the shape of its features."""
@@ -104,6 +140,15 @@ def _front_ends(base: FrontEnd, inputs: InputsSection) -> dict[InputShape, Front
                 "leave one of them out"
             )
     return found
+
+
+def _changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    try:
+        return _Checked(recipe=asdict(recipe) | dict(settings)).recipe  # type: ignore[arg-type]
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        message = fault["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{'.'.join(map(str, fault['loc'][1:])) or 'its recipe'}: {message}") from None
 
 
 def _widest(features: FrontEnd, views: Views) -> FrontEnd:

@@ -1,11 +1,11 @@
 """The sections of a study file but for its teachers, each a frozen and checked value."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from nas.study_file.fields import Section, one_of
+from nas.study_file.fields import Section, one_of, with_recipe_set
 from search_spaces.designs import design_names
 
 SamplerName = Literal["tpe", "random", "feasible"]
@@ -61,6 +61,22 @@ class InputsSection(Section):
 
     mels: _Offered | None = None
     hops: _Offered | None = None
+
+
+_RecipeSettings = Annotated[dict[str, Any], BeforeValidator(with_recipe_set)]
+
+
+class FullSection(Section):
+    """How an exported student is taught in full, once the search is over.
+
+    Attributes:
+        recipe: Settings over the student's recipe.
+        per_device: Settings over that, for teaching it further for each recording device, from the teachers that were
+            taught further for it.
+    """
+
+    recipe: _RecipeSettings = Field(default_factory=lambda: {"epochs": 150})
+    per_device: _RecipeSettings = Field(default_factory=lambda: {"epochs": 30, "learning_rate": 5e-4})
 
 
 class SearchSection(Section):

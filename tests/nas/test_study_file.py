@@ -228,3 +228,30 @@ def test_no_other_error_than_study_file_error_escapes(section: str, junk: object
         assert told.startswith("the study file stored with 'toy'")
     else:
         assert isinstance(study, StudyFile)
+
+
+def test_a_full_training_has_the_student_s_recipe_with_what_is_said_over_it(tmp_path: Path) -> None:
+    usual = loaded(tmp_path, STUDY)
+    assert usual.full_recipe == replace(usual.student, epochs=150)
+    assert usual.device_recipe == replace(usual.student, epochs=30, learning_rate=5e-4)
+    text = STUDY + "full: {recipe: {epochs: 9, augmentation: dynacp}, per_device: {epochs: 4, roll: 0.25}}\n"
+    study = loaded(tmp_path, text)
+    given = asdict(NAMED_SETS["dynacp"].batches)
+    assert study.full_recipe == replace(study.student, epochs=9, **given)
+    assert study.device_recipe == replace(study.full_recipe, epochs=4, roll=0.25)
+    assert study_from_json(study.to_json(), "toy") == study
+
+
+@pytest.mark.parametrize(
+    ("full", "told"),
+    [
+        ("{recipe: {epocs: 3}}", "line 12: full is {'recipe': {'epocs': 3}}; epocs: unexpected keyword argument"),
+        ("{recipe: {epochs: 0}}", "its recipe: the training recipe has epochs=0"),
+        ("{per_device: {epochs: x}}", "epochs: input should be a valid integer"),
+        ("{recip: {}}", "line 12: full.recip is not a field of a study file; did you mean recipe?"),
+    ],
+)
+def test_a_fault_of_the_full_training_is_told(tmp_path: Path, full: str, told: str) -> None:
+    with pytest.raises(StudyFileError) as caught:
+        loaded(tmp_path, STUDY + f"full: {full}\n")
+    assert told.lower() in str(caught.value).lower()

@@ -320,3 +320,39 @@ def test_a_student_whose_process_was_killed_is_carried_on(lesson: Lesson, tmp_pa
     taught(lesson, tmp_path / "whole")
     assert same_students(tmp_path / "whole", folder)
     assert sorted(path.name for path in folder.iterdir()) == ["outcome.json", "weights.safetensors"]
+
+
+def test_a_student_may_begin_with_the_weights_of_another(lesson: Lesson, tmp_path: Path) -> None:
+    taught(lesson, tmp_path / "base")
+    still = replace(lesson.recipe, epochs=1, learning_rate=1e-12)
+    further = replace(lesson, recipe=still, start=tmp_path / "base", seed=lesson.seed + 1)
+    taught(further, tmp_path / "further")
+    taught(replace(further, start=None), tmp_path / "fresh")
+    base, mine, other = (build(TINY) for _ in range(3))
+    for network, name in ((base, "base"), (mine, "further"), (other, "fresh")):
+        load_weights(network, tmp_path / name / "weights.safetensors")
+    for value, begun, fresh in zip(base.parameters(), mine.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(begun, value, rtol=0, atol=1e-6)
+        assert value.ndim < 4 or not torch.allclose(fresh, value, atol=1e-3)
+    assert finished_outcome(further, tmp_path / "further") is not None
+    taught(replace(lesson, seed=5), tmp_path / "base")  # another beginning is another lesson
+    assert finished_outcome(further, tmp_path / "further") is None
+    with pytest.raises(NasError, match="absent"):
+        Student(replace(further, start=tmp_path / "absent"), tmp_path / "x")
+
+
+def test_a_student_of_one_recording_device_hears_and_is_judged_on_its_clips_alone(
+    lesson: Lesson, tmp_path: Path
+) -> None:
+    own = replace(lesson, recording_device="a")
+    material, whole = own.material(), lesson.material()
+    for part, rows in material.rows.items():
+        expected = whole.rows[part][whole.devices[whole.rows[part]] == "a"]
+        np.testing.assert_array_equal(rows, expected)
+        assert len(rows) < len(whole.rows[part])
+    outcome = taught(own, tmp_path / "a")
+    assert list(outcome["devices"]) == ["a"]
+    assert outcome["clips"] == len(material.rows["validation"])
+    assert len({own.key, lesson.key, replace(lesson, recording_device="b").key}) == 3
+    assert len({material.name, whole.name, whole.of_device("b").name}) == 3
+    assert Lesson.from_json(json.loads(json.dumps(own.to_json()))) == own

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from search_spaces.digest import digest
@@ -135,14 +134,6 @@ def _key(material: Material, network: Network, recipe: Recipe, seed: int, start:
 def _labels_only(recipe: Recipe) -> Recipe:
     """The recipe without the settings that need a teacher, so that they make no other one."""
     return replace(recipe, teacher_share=0.0, temperature=1.0, kl_mean="batch")
-
-
-def of_device(material: Material, recording_device: str) -> Material:
-    """The same clips, but only those of one recording device to learn from."""
-    fit = material.rows["fit"]
-    chosen = fit[material.devices[fit] == recording_device]
-    name = digest([material.name, recording_device])
-    return replace(material, rows={**material.rows, "fit": np.asarray(chosen, dtype=np.int64)}, name=name)
 
 
 def read_taught(folder: Path) -> Taught:

@@ -24,7 +24,6 @@ from trainers.teachers.networks import WIDE, build, network_named
 from trainers.teachers.teaching import (
     TeacherError,
     find_teacher,
-    of_device,
     read_taught,
     taught_teacher,
     train_teacher,
@@ -64,7 +63,7 @@ def taught(root, clips=None, recipe=RECIPE, seed=0, epochs=None, network=SMALL, 
 
 def tune_teacher(clips, base, device, recipe, *, seed, cache_root, threads):
     return train_teacher(
-        of_device(clips, device),
+        clips.of_device(device),
         read_taught(base).network,
         recipe,
         seed=seed,
@@ -244,16 +243,6 @@ def test_a_teacher_of_a_device_begins_as_the_base_and_learns_from_that_device_al
     assert accuracy(networks["s1"], turned, "s1") > 0.85
     assert accuracy(networks["a"], turned, "a") > 0.85
     assert accuracy(networks["a"], turned, "s1") < 0.2
-
-
-def test_the_clips_of_a_device_are_called_something_else(tmp_path):
-    clips = material()
-    chosen = of_device(clips, "s1")
-    assert set(chosen.devices[chosen.rows["fit"]]) == {"s1"}
-    assert len(chosen.rows["fit"]) == 20
-    np.testing.assert_array_equal(chosen.rows["validation"], clips.rows["validation"])
-    others = [of_device(clips, "a"), of_device(material("other"), "s1")]
-    assert len({clips.name, chosen.name, *(other.name for other in others)}) == 4
 
 
 def test_a_teacher_is_what_its_files_say_and_not_where_they_lie(tmp_path):

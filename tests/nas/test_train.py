@@ -1,0 +1,176 @@
+"""`nas train`, for real: an export in full, then for each recording device, killed and carried on, and evaluated."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toy_study import STUDY
+
+from trainers.evaluation import logits_of, score
+from trainers.material import Material
+from trainers.published import BASE
+from trainers.systems import open_system
+
+NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
+ROOT = Path(__file__).resolve().parents[2]
+FULL = """\
+full:
+  recipe: {epochs: 30, batch: 32, learning_rate: 5e-3}
+  per_device: {epochs: 3, batch: 16, learning_rate: 2e-3}
+"""
+
+
+class Desk:
+    """A folder in which a person types commands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        text = STUDY.replace("trials: 5", "trials: 1").replace("workers: 2", "workers: 1")
+        teachers = "teachers: {recipe: {epochs: 2}, per_device: {epochs: 1}, members: {cp-mobile-2025: {}}}"
+        (folder / "toy.yaml").write_text(text.replace("teachers: {recipe: {epochs: 1}}", teachers) + FULL)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*NAS, *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "NAS_RUNS": str(self.folder / "runs")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    def answer(self, *arguments: str) -> Any:
+        code, out, err = self.run(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    for arguments in (("search", "toy.yaml"), ("export", "toy", "-o", "best")):
+        code, _, err = desk.run(*arguments)
+        assert code == 0, err
+    return desk
+
+
+@pytest.fixture(scope="module")
+def found(desk: Desk) -> dict[str, Any]:
+    """What training found after it was killed in the middle of the student for all recording devices."""
+    process = desk.start("train", "best")
+    deadline = time.monotonic() + 200
+    pattern = "runs/toy/full/*/base/checkpoint.pt"
+    while not list(desk.folder.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert list(desk.folder.glob(pattern)), "no epoch was left in time"
+    assert not (desk.folder / "best-full").exists()
+    answer: dict[str, Any] = desk.answer("train", "best")
+    return answer
+
+
+def material(desk: Desk, system: Any) -> Material:
+    for path in (desk.folder / "runs" / "cache").glob("features-*/key.json"):
+        if json.loads(path.read_text())["front_end"] == system.front_end.to_json():
+            from search_spaces.seeds import derive_seed
+
+            return Material.open(path.parent, validation_share=0.4, validation_seed=derive_seed(3, "validation"))
+    raise AssertionError("no features of the system")
+
+
+def test_what_is_deployed_is_what_was_better_on_the_validation_clips(desk: Desk, found: dict[str, Any]) -> None:
+    system = open_system(Path(found["folder"]))
+    devices = found["devices"]
+    assert list(devices) == ["a", "b", "c", "s1", "s2", "s3"][: len(devices)]
+    assert list(system.devices) == [device for device, told in devices.items() if told["kept"]]
+    clips = material(desk, system)
+    for device, told in devices.items():
+        assert told["kept"] == (told["own"] > told["general"])
+        own = clips.of_device(device)
+        rows = own.rows["validation"]
+        assert told["clips"] == len(rows)
+        for name, network in (("general", BASE), ("own", device)):
+            if name == "own" and not told["kept"]:
+                continue
+            logits = logits_of(system.predictors[network].network, clips.features, rows)
+            scored = score(logits, clips.labels[rows], clips.devices[rows], clips.scenes, {device})
+            assert told[name] == pytest.approx(scored.accuracy, abs=1e-9)
+    rows = clips.rows["validation"]
+    logits = logits_of(system.predictors[BASE].network, clips.features, rows)
+    base = score(logits, clips.labels[rows], clips.devices[rows], clips.scenes, clips.trained_devices)
+    assert found["base"]["accuracy"] == pytest.approx(base.accuracy, abs=1e-9)
+    assert found["excess"] == {}
+
+
+def test_an_interrupted_training_ends_where_it_would_have(desk: Desk, found: dict[str, Any]) -> None:
+    """Also into another folder of students, from the first epoch on."""
+    students = desk.folder / "runs" / "toy" / "full"
+    students.rename(desk.folder / "runs" / "toy" / "interrupted")
+    again = desk.answer("train", "best", "-o", "again")
+    assert {**again, "folder": ""} == {**found, "folder": ""}
+    first, second = open_system(Path(found["folder"])), open_system(Path(again["folder"]))
+    for device, predictor in first.predictors.items():
+        mine, other = predictor.network.state_dict(), second.predictors[device].network.state_dict()
+        assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+def test_the_same_command_again_teaches_nothing(desk: Desk, found: dict[str, Any]) -> None:
+    code, out, err = desk.run("train", "best")
+    assert code == 0, err
+    assert "epochs of" not in err
+    assert "nas evaluate" in out
+    lines = [line.split() for line in out.splitlines()]
+    for device, told in found["devices"].items():
+        (row,) = [line for line in lines if line[:1] == [device]]
+        assert row[1:4] == [str(told["clips"]), f"{told['general']:.1%}", f"{told['own']:.1%}"]
+
+
+def test_the_system_can_be_evaluated(desk: Desk, found: dict[str, Any]) -> None:
+    (scenes,) = (desk.folder / "runs" / "cache").glob("scenes-*")
+    told = desk.answer("evaluate", found["folder"], "--data", str(scenes))
+    assert np.isfinite(told["students"]["general"]["overall"]["all"]["accuracy"]["value"])
+    assert told["systems"][0]["devices"] == [name for name, each in found["devices"].items() if each["kept"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["absent"], 1, "absent"),
+        (["toy.yaml"], 1, "toy.yaml"),
+        (["best", "--set", "full.recipe.epochs=0"], 2, "full is"),
+        (["best", "--set", "full.per_device.epocs=3"], 2, "epocs"),
+        (["best", "-o", "runs"], 2, "is no earlier system"),
+        (["best", "--set", "inputs.mels=[8]", "--set", "inputs.hops=[900]"], 2, "has no input of"),
+    ],
+)
+def test_bad_input_is_told_and_loses_nothing(
+    desk: Desk, found: dict[str, Any], arguments: list[str], code: int, told: str
+) -> None:
+    before = (Path(found["folder"]) / "system.json").read_bytes()
+    exit_code, out, err = desk.run("train", *arguments)
+    assert (exit_code, out) == (code, ""), err
+    assert told in err
+    assert "Traceback" not in err
+    assert (Path(found["folder"]) / "system.json").read_bytes() == before
+    assert (desk.folder / "runs" / "studies.db").exists()
+
+
+def test_over_the_budget_is_said_by_the_exit_code(desk: Desk, found: dict[str, Any]) -> None:
+    code, out, _ = desk.run("train", "best", "--set", "budget.weight_bytes=10", "--json")
+    assert code == 3
+    assert json.loads(out)["excess"]["weight_bytes"] > 0

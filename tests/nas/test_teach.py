@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from itertools import permutations
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from desk import Desk
 from toy_study import STUDY
 
 from search_spaces.seeds import derive_seed
@@ -21,8 +20,6 @@ from trainers.evaluation import score
 from trainers.material import Material
 from trainers.published import LAYOUTS
 
-NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
-ROOT = Path(__file__).resolve().parents[2]
 VIEWS = "views: {count: 3, roll: 0.2, gain: 6}\n"
 TEACHERS = """\
 teachers:
@@ -35,35 +32,19 @@ teachers:
 """
 
 
-class Desk:
-    """A folder in which a person types commands."""
+class TeachersDesk(Desk):
+    """A desk with a study whose teachers are of several families."""
 
-    def __init__(self, folder: Path, name: str = "study.yaml") -> None:
-        self.folder, self.name = folder, name
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         text = STUDY.replace("teachers: {recipe: {epochs: 1}}\n", VIEWS + TEACHERS)
         assert "teach" in text
-        (folder / name).write_text(text.replace("trials: 5", "trials: 2"), encoding="utf-8")
+        (folder / "study.yaml").write_text(text.replace("trials: 5", "trials: 2"), encoding="utf-8")
         layout = LAYOUTS[1]
         torch.manual_seed(0)
         network = layout.network()
         state = {f"model.{key}": network.state_dict()[ours] for ours, key in layout.keys(network).items()}
         torch.save({"state_dict": state}, folder / "baseline.ckpt")
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*NAS, *arguments],
-            cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "NAS_RUNS": str(self.folder / "runs"), "COLUMNS": "200"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=300)
-        return process.returncode, out, err
 
     def caches(self, kind: str) -> dict[str, float]:
         """The finished caches of a kind, with the time at which each was made."""
@@ -71,12 +52,12 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return Desk(tmp_path_factory.mktemp("desk"))
+def desk(tmp_path_factory: pytest.TempPathFactory) -> TeachersDesk:
+    return TeachersDesk(tmp_path_factory.mktemp("desk"))
 
 
 @pytest.fixture(scope="module")
-def reports(desk: Desk) -> list[dict[str, Any]]:
+def reports(desk: TeachersDesk) -> list[dict[str, Any]]:
     """What teaching found after it was killed while the second of its teachers learnt."""
     process = desk.start("teach", "study.yaml", "--test", "--workers", "1")
     deadline = time.monotonic() + 200
@@ -93,7 +74,7 @@ def reports(desk: Desk) -> list[dict[str, Any]]:
     return found
 
 
-def material(desk: Desk, logits: str | None = None) -> Material:
+def material(desk: TeachersDesk, logits: str | None = None) -> Material:
     """The clips of the study's own input, 16 x 17."""
     folders = {
         (key["mels"], key["hop"], key["sample_rate"]): path.parent
@@ -123,7 +104,7 @@ def test_every_teacher_and_the_ensemble_are_judged_on_both_lists_in_both_stages(
         assert parameters[2] == 61_148
 
 
-def test_the_scores_are_those_of_what_was_cached(desk: Desk, reports: list[dict[str, Any]]) -> None:
+def test_the_scores_are_those_of_what_was_cached(desk: TeachersDesk, reports: list[dict[str, Any]]) -> None:
     for report in reports:
         clips = material(desk, report["cache"])
         assert clips.logits is not None
@@ -139,7 +120,7 @@ def test_the_scores_are_those_of_what_was_cached(desk: Desk, reports: list[dict[
 
 
 def test_the_ensemble_is_the_mean_by_weight_of_its_members_for_every_clip_and_view(
-    desk: Desk, reports: list[dict[str, Any]]
+    desk: TeachersDesk, reports: list[dict[str, Any]]
 ) -> None:
     members = [CachedLogits.at(path) for path in (desk.folder / "runs" / "cache").glob("teacher-logits-*")]
     assert len(members) == 3 + 2  # the published one has no models for single recording devices
@@ -154,7 +135,7 @@ def test_the_ensemble_is_the_mean_by_weight_of_its_members_for_every_clip_and_vi
 
 
 def test_each_recording_device_is_answered_by_its_own_teachers_and_one_without_training_clips_by_the_base(
-    desk: Desk, reports: list[dict[str, Any]]
+    desk: TeachersDesk, reports: list[dict[str, Any]]
 ) -> None:
     base, tuned = (CachedLogits.at(Path(report["cache"])).clean() for report in reports[:2])
     clips = material(desk)
@@ -166,7 +147,7 @@ def test_each_recording_device_is_answered_by_its_own_teachers_and_one_without_t
 
 
 def test_what_is_there_is_not_made_again_and_the_table_is_what_the_reports_print(
-    desk: Desk, reports: list[dict[str, Any]]
+    desk: TeachersDesk, reports: list[dict[str, Any]]
 ) -> None:
     before = desk.caches("teacher")
     code, out, err = desk.run("teach", "study.yaml")
@@ -181,7 +162,9 @@ def test_what_is_there_is_not_made_again_and_the_table_is_what_the_reports_print
     assert row[-2:] == [f"{scores['accuracy']:.1%}", f"{scores['log_loss']:.3f}"]
 
 
-def test_a_search_learns_from_the_same_cache_and_teaches_no_teacher(desk: Desk, reports: list[dict[str, Any]]) -> None:
+def test_a_search_learns_from_the_same_cache_and_teaches_no_teacher(
+    desk: TeachersDesk, reports: list[dict[str, Any]]
+) -> None:
     code, _, err = desk.run("search", "study.yaml")
     assert code == 0, err
     assert "epochs of" not in err
@@ -189,7 +172,9 @@ def test_a_search_learns_from_the_same_cache_and_teaches_no_teacher(desk: Desk, 
     assert json.loads(out)["states"]["complete"] == 2, err
 
 
-def test_a_damaged_cache_is_refused_and_made_again_when_it_is_gone(desk: Desk, reports: list[dict[str, Any]]) -> None:
+def test_a_damaged_cache_is_refused_and_made_again_when_it_is_gone(
+    desk: TeachersDesk, reports: list[dict[str, Any]]
+) -> None:
     path = Path(reports[0]["cache"]) / "logits.npy"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -212,7 +197,7 @@ def test_a_damaged_cache_is_refused_and_made_again_when_it_is_gone(desk: Desk, r
     ],
 )
 def test_a_teacher_that_cannot_be_had_is_told_before_any_is_taught(
-    desk: Desk, reports: list[dict[str, Any]], member: str, told: str
+    desk: TeachersDesk, reports: list[dict[str, Any]], member: str, told: str
 ) -> None:
     text = (desk.folder / "study.yaml").read_text(encoding="utf-8")
     (desk.folder / "odd.yaml").write_text(text.replace("{published: baseline.ckpt}", member), encoding="utf-8")

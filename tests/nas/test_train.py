@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from desk import Desk
 from toy_study import STUDY
 
 from trainers.evaluation import logits_of, score
@@ -19,8 +18,6 @@ from trainers.material import Material
 from trainers.published import BASE
 from trainers.systems import open_system
 
-NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
-ROOT = Path(__file__).resolve().parents[2]
 FULL = """\
 full:
   recipe: {epochs: 30, batch: 32, learning_rate: 5e-3}
@@ -28,40 +25,19 @@ full:
 """
 
 
-class Desk:
-    """A folder in which a person types commands."""
+class ExportDesk(Desk):
+    """A desk with a study that has one student."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         text = STUDY.replace("trials: 5", "trials: 1").replace("workers: 2", "workers: 1")
         teachers = "teachers: {recipe: {epochs: 2}, per_device: {epochs: 1}, members: {cp-mobile-2025: {}}}"
         (folder / "toy.yaml").write_text(text.replace("teachers: {recipe: {epochs: 1}}", teachers) + FULL)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*NAS, *arguments],
-            cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "NAS_RUNS": str(self.folder / "runs")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=300)
-        return process.returncode, out, err
-
-    def answer(self, *arguments: str) -> Any:
-        code, out, err = self.run(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    desk = Desk(tmp_path_factory.mktemp("desk"))
+def desk(tmp_path_factory: pytest.TempPathFactory) -> ExportDesk:
+    desk = ExportDesk(tmp_path_factory.mktemp("desk"))
     for arguments in (("search", "toy.yaml"), ("export", "toy", "-o", "best")):
         code, _, err = desk.run(*arguments)
         assert code == 0, err
@@ -69,7 +45,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 
 @pytest.fixture(scope="module")
-def found(desk: Desk) -> dict[str, Any]:
+def found(desk: ExportDesk) -> dict[str, Any]:
     """What training found after it was killed in the middle of the student for all recording devices."""
     process = desk.start("train", "best")
     deadline = time.monotonic() + 200
@@ -84,7 +60,7 @@ def found(desk: Desk) -> dict[str, Any]:
     return answer
 
 
-def material(desk: Desk, system: Any) -> Material:
+def material(desk: ExportDesk, system: Any) -> Material:
     for path in (desk.folder / "runs" / "cache").glob("features-*/key.json"):
         if json.loads(path.read_text())["front_end"] == system.front_end.to_json():
             from search_spaces.seeds import derive_seed
@@ -93,7 +69,7 @@ def material(desk: Desk, system: Any) -> Material:
     raise AssertionError("no features of the system")
 
 
-def test_what_is_deployed_is_what_was_better_on_the_validation_clips(desk: Desk, found: dict[str, Any]) -> None:
+def test_what_is_deployed_is_what_was_better_on_the_validation_clips(desk: ExportDesk, found: dict[str, Any]) -> None:
     system = open_system(Path(found["folder"]))
     devices = found["devices"]
     assert list(devices) == ["a", "b", "c", "s1", "s2", "s3"][: len(devices)]
@@ -117,7 +93,7 @@ def test_what_is_deployed_is_what_was_better_on_the_validation_clips(desk: Desk,
     assert found["excess"] == {}
 
 
-def test_an_interrupted_training_ends_where_it_would_have(desk: Desk, found: dict[str, Any]) -> None:
+def test_an_interrupted_training_ends_where_it_would_have(desk: ExportDesk, found: dict[str, Any]) -> None:
     """Also into another folder of students, from the first epoch on."""
     students = desk.folder / "runs" / "toy" / "full"
     students.rename(desk.folder / "runs" / "toy" / "interrupted")
@@ -129,7 +105,7 @@ def test_an_interrupted_training_ends_where_it_would_have(desk: Desk, found: dic
         assert all(torch.equal(mine[name], other[name]) for name in mine)
 
 
-def test_the_same_command_again_teaches_nothing(desk: Desk, found: dict[str, Any]) -> None:
+def test_the_same_command_again_teaches_nothing(desk: ExportDesk, found: dict[str, Any]) -> None:
     code, out, err = desk.run("train", "best")
     assert code == 0, err
     assert "epochs of" not in err
@@ -140,7 +116,7 @@ def test_the_same_command_again_teaches_nothing(desk: Desk, found: dict[str, Any
         assert row[1:4] == [str(told["clips"]), f"{told['general']:.1%}", f"{told['own']:.1%}"]
 
 
-def test_the_system_can_be_evaluated(desk: Desk, found: dict[str, Any]) -> None:
+def test_the_system_can_be_evaluated(desk: ExportDesk, found: dict[str, Any]) -> None:
     (scenes,) = (desk.folder / "runs" / "cache").glob("scenes-*")
     told = desk.answer("evaluate", found["folder"], "--data", str(scenes))
     assert np.isfinite(told["students"]["general"]["overall"]["all"]["accuracy"]["value"])
@@ -159,7 +135,7 @@ def test_the_system_can_be_evaluated(desk: Desk, found: dict[str, Any]) -> None:
     ],
 )
 def test_bad_input_is_told_and_loses_nothing(
-    desk: Desk, found: dict[str, Any], arguments: list[str], code: int, told: str
+    desk: ExportDesk, found: dict[str, Any], arguments: list[str], code: int, told: str
 ) -> None:
     before = (Path(found["folder"]) / "system.json").read_bytes()
     exit_code, out, err = desk.run("train", *arguments)
@@ -170,7 +146,7 @@ def test_bad_input_is_told_and_loses_nothing(
     assert (desk.folder / "runs" / "studies.db").exists()
 
 
-def test_over_the_budget_is_said_by_the_exit_code(desk: Desk, found: dict[str, Any]) -> None:
+def test_over_the_budget_is_said_by_the_exit_code(desk: ExportDesk, found: dict[str, Any]) -> None:
     code, out, _ = desk.run("train", "best", "--set", "budget.weight_bytes=10", "--json")
     assert code == 3
     assert json.loads(out)["excess"]["weight_bytes"] > 0

@@ -1,18 +1,17 @@
 """The main job, for real: a local Ray, SQLite, synthetic scenes; stopped by Ctrl-C and kill -9, resumed, exported."""
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from desk import Desk
 from toy_study import write_study
 
 from nas.export import export
@@ -23,40 +22,18 @@ from trainers.audio import read_clip
 from trainers.export import load_bundle, verify_bundle
 from trainers.front_end import FrontEnd, log_mel
 
-NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
-ROOT = Path(__file__).resolve().parents[2]
 
-
-class Desk:
-    """A folder in which a person types commands."""
+class ToyDesk(Desk):
+    """A desk with the toy study."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.study = write_study(folder)
-        self.environment = os.environ | {"PYTHONPATH": str(ROOT), "NAS_RUNS": str(folder / "runs")}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        there = (self.folder / "runs" / "studies.db").exists()
+        there = (self.runs / "studies.db").exists()
         self.trained_before = self.states().count("complete") if there else 0
-        return subprocess.Popen(
-            [*NAS, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=300)
-        return process.returncode, out, err
-
-    def answer(self, *arguments: str) -> Any:
-        code, out, err = self.run(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out)
+        return super().start(*arguments)
 
     def trials(self) -> pd.DataFrame:
         return read_trials(default_url(self.folder / "runs"), "toy")
@@ -85,8 +62,8 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return Desk(tmp_path_factory.mktemp("desk"))
+def desk(tmp_path_factory: pytest.TempPathFactory) -> ToyDesk:
+    return ToyDesk(tmp_path_factory.mktemp("desk"))
 
 
 class Said(NamedTuple):
@@ -95,14 +72,14 @@ class Said(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def searched(desk: Desk) -> Said:
+def searched(desk: ToyDesk) -> Said:
     """What the search said; the other tests look at what it left."""
     code, out, err = desk.run("search", "toy.yaml")
     assert code == 0, err
     return Said(out, err)
 
 
-def test_a_search_prints_the_front_the_refusals_and_what_to_type_next(searched: Said, desk: Desk) -> None:
+def test_a_search_prints_the_front_the_refusals_and_what_to_type_next(searched: Said, desk: ToyDesk) -> None:
     assert "Pareto front" in searched.out
     assert "Pruned before training: " in searched.out
     assert "Test list, looked at once: trial " in searched.out
@@ -117,7 +94,7 @@ def test_features_of_every_input_are_extracted_before_the_first_student_and_told
         assert line.count(shape) == 1
 
 
-def test_every_answer_is_one_json_document(searched: Said, desk: Desk) -> None:
+def test_every_answer_is_one_json_document(searched: Said, desk: ToyDesk) -> None:
     status = desk.answer("status", "toy")
     assert status["states"]["complete"] == 5
     assert status["states"]["running"] == 0
@@ -132,7 +109,9 @@ def test_every_answer_is_one_json_document(searched: Said, desk: Desk) -> None:
     assert desk.answer("status")["studies"][0]["name"] == "toy"
 
 
-def test_every_trained_student_was_within_the_budget_and_no_refused_one_was_trained(searched: Said, desk: Desk) -> None:
+def test_every_trained_student_was_within_the_budget_and_no_refused_one_was_trained(
+    searched: Said, desk: ToyDesk
+) -> None:
     trials = desk.trials()
     trained = trials[trials["state"] == "complete"]
     assert (trained["weight_bytes"] <= 128_000).all()
@@ -143,20 +122,20 @@ def test_every_trained_student_was_within_the_budget_and_no_refused_one_was_trai
     assert folders == set(trained["number"])
 
 
-def test_the_report_is_written_and_needs_no_network(searched: Said, desk: Desk) -> None:
+def test_the_report_is_written_and_needs_no_network(searched: Said, desk: ToyDesk) -> None:
     page = (desk.folder / "runs" / "toy" / "report.html").read_text(encoding="utf-8")
     assert "Plotly" in page
     assert '<script src="http' not in page
 
 
-def test_the_best_student_is_exported_and_checked(searched: Said, desk: Desk) -> None:
+def test_the_best_student_is_exported_and_checked(searched: Said, desk: ToyDesk) -> None:
     bundle = desk.answer("export", "toy", "--trial", "best", "-o", "best")
     assert verify_bundle(desk.folder / "best").weight_bytes == bundle["weight_bytes"]
     priced = desk.answer("cost", "best/architecture.json", "--macs", "400000")
     assert (priced["deployed"]["macs"], priced["feasible"]) == (bundle["macs"], True)
 
 
-def test_students_of_different_inputs_are_exported_with_the_front_end_they_heard(searched: Said, desk: Desk) -> None:
+def test_students_of_different_inputs_are_exported_with_the_front_end_they_heard(searched: Said, desk: ToyDesk) -> None:
     """The front end makes the bundle's examples of the recordings."""
     runs = desk.folder / "runs"
     trials = desk.trials()
@@ -178,7 +157,7 @@ def test_students_of_different_inputs_are_exported_with_the_front_end_they_heard
         assert distances.max(axis=(2, 3)).min(axis=1).max() < 0.01
 
 
-def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: Said, desk: Desk) -> None:
+def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: Said, desk: ToyDesk) -> None:
     before = desk.trials()
     code, out, _ = desk.run("search", "toy.yaml")
     assert code == 0
@@ -190,7 +169,7 @@ def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: S
 
 
 def test_students_that_diverge_fail_with_their_cause_and_end_the_search_readably(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    desk = ToyDesk(tmp_path)
     code, _, err = desk.run("search", "toy.yaml", "--set", "student.learning_rate=1.0e+30")
     assert code == 1
     assert "Error: the last 5 students all failed, the last one so: the loss is nan in epoch" in err
@@ -203,7 +182,7 @@ def test_students_that_diverge_fail_with_their_cause_and_end_the_search_readably
 
 def test_a_disk_that_is_full_stops_the_search_readably_and_resume_carries_on(tmp_path: Path) -> None:
     """The folder of the students cannot be written, as with a full disk."""
-    desk = Desk(tmp_path)
+    desk = ToyDesk(tmp_path)
     (tmp_path / "runs" / "toy").mkdir(parents=True)
     (tmp_path / "runs" / "toy" / "students").write_text("in the way")
     code, _, err = desk.run("search", "toy.yaml")
@@ -219,7 +198,7 @@ def test_a_disk_that_is_full_stops_the_search_readably_and_resume_carries_on(tmp
 
 
 def test_a_study_stopped_by_ctrl_c_sigterm_and_kill_nine_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    desk = ToyDesk(tmp_path)
     process = desk.start("search", "toy.yaml", "--trials", "7", "--set", "student.epochs=6")
     desk.wait_for_one_more(process)
     os.kill(process.pid, signal.SIGINT)
@@ -262,7 +241,7 @@ def test_a_study_stopped_by_ctrl_c_sigterm_and_kill_nine_loses_and_repeats_nothi
 
 
 def test_sigterm_before_the_first_student_ends_as_during_the_search(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    desk = ToyDesk(tmp_path)
     process = desk.start("search", "toy.yaml")
     assert process.stderr is not None
     process.stderr.readline()  # it has begun to prepare

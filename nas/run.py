@@ -209,7 +209,7 @@ def _provenance(recordings: Recordings, prepared: Prepared) -> dict[str, Any]:
         "inputs": {f"{shape.mels}x{shape.frames}": folder.name for shape, folder in prepared.inputs.items()},
         "views": {f"{shape.mels}x{shape.frames}": folder.name for shape, folder in prepared.views.items()},
         "teacher_logits": prepared.logits_dir.name,
-        "teachers": {teacher["name"]: teacher["scores"]["accuracy"] for teacher in prepared.teachers},
+        "teachers": {teacher["name"]: f"{teacher['scores']['accuracy']:.1%}" for teacher in prepared.teachers},
     }
 
 

@@ -38,7 +38,6 @@ from trainers.teachers.logits import ensemble_logits, teacher_logits
 from trainers.teachers.networks import Network, build, network_named
 from trainers.teachers.teacher import Teacher
 from trainers.teachers.teaching import (
-    of_device,
     published_teacher,
     read_taught,
     taught_teacher,
@@ -226,7 +225,7 @@ def test_a_recording_device_with_clips_enough_is_answered_by_its_own_teacher_and
     clips = material(school, study)
     by_hand = train_teacher(clips, network(clips), RECIPE, seed=seed_of("first"), cache_root=tmp_path, threads=1)
     seed = derive_seed(seed_of("first"), "b")  # no two recording devices share their chance
-    of_b = of_device(clips, "b")
+    of_b = clips.of_device("b")
     b = train_teacher(of_b, network(clips), FURTHER, seed=seed, cache_root=tmp_path, start=by_hand, threads=1)
     expected = teacher_logits(clips, taught_teacher("", b), tmp_path, threads=1)
     rows = np.flatnonzero(devices == "b")

@@ -40,9 +40,7 @@ def export(name: str, which: str, places: Places, output: Path | None) -> dict[s
     study = study_from_json(head.study_file, name)
     material = open_material(study, _features(head, places, architecture.input))
     folder = (output or places.study(name) / f"export-{number}").absolute()
-    scores = {
-        "validation": {key: outcome[key] for key in ("accuracy", "log_loss", "clips", "scenes", "devices", "groups")}
-    }
+    scores = {"validation": scores_of(outcome)}
     if head.test is not None and head.test["trial"] == number:
         scores["test"] = head.test["scores"]
     write_bundle(
@@ -67,6 +65,11 @@ def export(name: str, which: str, places: Places, output: Path | None) -> dict[s
         "macs": deployed["macs"],
         "checked": ["model.safetensors", *(["model.onnx"] if report.onnx_difference is not None else [])],
     }
+
+
+def scores_of(outcome: dict[str, Any]) -> dict[str, Any]:
+    """The scores in the outcome of a student, without its curve."""
+    return {name: outcome[name] for name in ("accuracy", "log_loss", "clips", "scenes", "devices", "groups")}
 
 
 def _features(head: StudyHead, places: Places, shape: InputShape) -> Path:

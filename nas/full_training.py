@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.display import Display, Report
+from nas.export import EXAMPLES, scores_of
 from nas.extraction import Extracted, extract, validation_seed
 from nas.places import Places
 from nas.preparation import find_recordings
@@ -20,12 +21,10 @@ from search_spaces.seeds import derive_seed
 from studies.records import read_study
 from trainers.cache import replacing, sole_builder
 from trainers.export import load_bundle, verify_bundle, write_bundle
+from trainers.material import Material
 from trainers.published import BASE
 from trainers.students import Lesson, Student, finished_outcome, judged, load_student
 from trainers.systems import write_system
-
-EXAMPLES = 4
-"""Clips in each bundle for whoever ports it: the first ones of the validation list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +74,9 @@ def train(
     """Teaches the architecture of an export in full and writes what is deployed as one system.
 
     First one student for all recording devices, from the ensemble of the study's teachers; then, beginning with its
-    weights, one for each recording device that there are clips of, from the teachers that were taught further for it
-    (the ensemble itself where none was). A recording device keeps the first one unless its own is better on its clips
-    of the validation locations, which neither has learnt from.
+    weights, one for each recording device with clips to learn from and to be judged by, from the teachers that were
+    taught further for it (the ensemble itself where none was). A recording device keeps the first one unless its own
+    is better on its clips of the validation locations, which neither has learnt from.
 
     Args:
         export: A folder that `nas export` wrote of a study in the database of `places`.
@@ -118,7 +117,7 @@ def train(
             ),
             students / device,
         )
-        for device in tunable_devices(first.material())
+        for device in judgeable_devices(first.material())
     ]
     run_all(further, study.search.workers, display)
     devices = {each.name: _compared(base, each) for each in further}
@@ -128,7 +127,13 @@ def train(
             _write(temporary / each.name, each, extracted, bundle.results)
         write_system(temporary, BASE, {each.name: each.name for each in kept})
     excess = excess_over(form_cost(bundle.architecture, bundle.form), study.budget)
-    return {"folder": str(folder), "excess": excess, "base": _scores_of(base.outcome), "devices": devices}
+    return {"folder": str(folder), "excess": excess, "base": scores_of(base.outcome), "devices": devices}
+
+
+def judgeable_devices(material: Material) -> list[str]:
+    """The recording devices for which there are clips enough to teach a student further, and some to judge it by."""
+    judged_by = set(material.devices[material.rows["validation"]].tolist())
+    return [device for device in tunable_devices(material) if device in judged_by]
 
 
 def _study_of(export: Path, results: Mapping[str, Any], places: Places, overrides: Mapping[str, Any]) -> StudyFile:
@@ -163,8 +168,6 @@ def _compared(base: TeachStudent, own: TeachStudent) -> dict[str, Any]:
     """Whether a student of one recording device is better on its validation clips than the one for all."""
     material = own.lesson.material()
     clips = len(material.rows["validation"])
-    if clips == 0:
-        return {"clips": 0, "general": None, "own": None, "kept": False}
     network = load_student(base.lesson.architecture, base.folder, base.outcome)
     general = judged(network, base.lesson, material, "validation")
     accuracy = float(own.outcome["accuracy"])
@@ -181,16 +184,12 @@ def _write(folder: Path, student: TeachStudent, extracted: Extracted, results: M
         form=lesson.form,
         front_end=study.front_ends[lesson.architecture.input].to_json(),
         scenes=material.scenes,
-        scores={"validation": _scores_of(student.outcome)},
+        scores={"validation": scores_of(student.outcome)},
         budget=results["budget"],
         provenance={**results["provenance"], "full": student.name, "recipe": lesson.recipe.to_json()},
         examples=material.features[material.rows["validation"][:EXAMPLES]],
     )
     verify_bundle(folder)
-
-
-def _scores_of(outcome: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: outcome[name] for name in ("accuracy", "log_loss", "clips", "scenes", "devices", "groups")}
 
 
 def _check_replaceable(folder: Path) -> None:

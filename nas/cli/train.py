@@ -53,8 +53,8 @@ def _print(found: Mapping[str, Any]) -> None:
     from nas.cli.tables import print_table
 
     def row(device: str, told: Mapping[str, Any]) -> list[str]:
-        accuracies = ("" if told[name] is None else f"{told[name]:.1%}" for name in ("general", "own"))
-        return [device, f"{told['clips']:,}", *accuracies, "its own" if told["kept"] else "general"]
+        deployed = "its own" if told["kept"] else "general"
+        return [device, f"{told['clips']:,}", f"{told['general']:.1%}", f"{told['own']:.1%}", deployed]
 
     base = found["base"]
     title = f"The general student: accuracy {base['accuracy']:.1%}, log loss {base['log_loss']:.3f} on validation clips"

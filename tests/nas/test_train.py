@@ -13,6 +13,7 @@ import torch
 from desk import Desk
 from toy_study import STUDY
 
+from nas.full_training import judgeable_devices
 from trainers.evaluation import logits_of, score
 from trainers.material import Material
 from trainers.published import BASE
@@ -150,3 +151,15 @@ def test_over_the_budget_is_said_by_the_exit_code(desk: ExportDesk, found: dict[
     code, out, _ = desk.run("train", "best", "--set", "budget.weight_bytes=10", "--json")
     assert code == 3
     assert json.loads(out)["excess"]["weight_bytes"] > 0
+
+
+def test_a_recording_device_without_clips_to_judge_by_gets_no_student_of_its_own() -> None:
+    devices = np.array(["a"] * 20 + ["b"] * 20 + ["c"] * 3 + ["a", "c"])
+    clips = Material(
+        features=np.zeros((45, 4, 4), dtype=np.float16),
+        labels=np.zeros(45, dtype=np.int64),
+        devices=devices,
+        rows={"fit": np.arange(43), "validation": np.arange(43, 45), "test": np.arange(0)},
+        scenes=("bus",),
+    )
+    assert judgeable_devices(clips) == ["a"]

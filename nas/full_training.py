@@ -1,6 +1,6 @@
 """Teaching an exported student in full: one for all recording devices, then one for each where that is better."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,17 @@ from nas.processes import run_all
 from nas.study_file import StudyFile, study_from_json
 from nas.teaching import Classroom, tunable_devices
 from search_spaces.architecture import Architecture
+from search_spaces.budget import Budget
 from search_spaces.cost import excess_over, form_cost
 from search_spaces.errors import InputError
 from search_spaces.forms import Form
 from search_spaces.seeds import derive_seed
 from studies.records import read_study
 from trainers.cache import replacing, sole_builder
-from trainers.export import load_bundle, verify_bundle, write_bundle
+from trainers.export import Int8Student, int8_cost, load_bundle, verify_bundle, write_bundle
 from trainers.material import Material
 from trainers.published import BASE
-from trainers.students import Lesson, Student, finished_outcome, judged, load_student
+from trainers.students import Lesson, Student, finished_outcome, judged, load_int8_student, load_student
 from trainers.systems import write_system
 
 
@@ -70,6 +71,7 @@ def train(
     *,
     overrides: Mapping[str, Any] | None = None,
     output: Path | None = None,
+    int8: bool = False,
 ) -> dict[str, Any]:
     """Teaches the architecture of an export in full and writes what is deployed as one system.
 
@@ -82,11 +84,15 @@ def train(
         export: A folder that `nas export` wrote of a study in the database of `places`.
         overrides: Values by dotted field name of the study file.
         output: Folder of the system; by default beside the export.
+        int8: Whether each student that is deployed is then taught further in int8, from its folded form and the same
+            teachers, and deployed in that form too.
 
     Returns:
         `folder`, `excess` over the study's budget (of all students alike: they are one architecture), `base` (its
         scores on the validation clips) and `devices`: for each recording device `clips` (of the validation locations),
-        the accuracy `general` and `own`, and whether its own student is `kept`.
+        the accuracy `general` and `own`, and whether its own student is `kept`. `int8` is None, or has `weight_bytes`,
+        `macs` and `excess` of that form, and `students`: for `base` and each recording device with a student of its own
+        the accuracy in `float` and in `int8`, on the clips that it is judged by.
 
     Raises:
         InputError: If the export or its study cannot be used.
@@ -121,13 +127,20 @@ def train(
     ]
     run_all(further, study.search.workers, display)
     devices = {each.name: _compared(base, each) for each in further}
-    kept = [each for each in further if devices[each.name]["kept"]]
+    deployed = [base, *(each for each in further if devices[each.name]["kept"])]
+    rounded = {each.name: _in_int8(each, study) for each in deployed} if int8 else {}
+    run_all(list(rounded.values()), study.search.workers, display)
     with sole_builder(folder), replacing(folder) as temporary:
-        for each in (base, *kept):
-            _write(temporary / each.name, each, extracted, bundle.results)
-        write_system(temporary, BASE, {each.name: each.name for each in kept})
-    excess = excess_over(form_cost(bundle.architecture, bundle.form), study.budget)
-    return {"folder": str(folder), "excess": excess, "base": scores_of(base.outcome), "devices": devices}
+        for each in deployed:
+            _write(temporary / each.name, each, rounded.get(each.name), extracted, bundle.results)
+        write_system(temporary, BASE, {each.name: each.name for each in deployed[1:]})
+    return {
+        "folder": str(folder),
+        "excess": excess_over(form_cost(bundle.architecture, bundle.form), study.budget),
+        "base": scores_of(base.outcome),
+        "devices": devices,
+        "int8": _int8_summary(bundle.architecture, study.budget, deployed, rounded) if int8 else None,
+    }
 
 
 def judgeable_devices(material: Material) -> list[str]:
@@ -174,7 +187,41 @@ def _compared(base: TeachStudent, own: TeachStudent) -> dict[str, Any]:
     return {"clips": clips, "general": general.accuracy, "own": accuracy, "kept": accuracy > general.accuracy}
 
 
-def _write(folder: Path, student: TeachStudent, extracted: Extracted, results: Mapping[str, Any]) -> None:
+def _in_int8(student: TeachStudent, study: StudyFile) -> TeachStudent:
+    """The same student taught further in int8."""
+    lesson = replace(
+        student.lesson,
+        recipe=study.int8_recipe,
+        seed=derive_seed(student.lesson.seed, "int8"),
+        start=student.folder,
+        int8=True,
+    )
+    return TeachStudent(f"{student.name} in int8", lesson, student.folder.with_name(f"{student.name}-int8"))
+
+
+def _int8_summary(
+    architecture: Architecture, budget: Budget, students: Sequence[TeachStudent], rounded: Mapping[str, TeachStudent]
+) -> dict[str, Any]:
+    cost = int8_cost(architecture)
+    accuracies = {
+        each.name: {"float": each.outcome["accuracy"], "int8": rounded[each.name].outcome["accuracy"]}
+        for each in students
+    }
+    return {
+        "weight_bytes": cost.weight_bytes,
+        "macs": cost.macs,
+        "excess": excess_over(cost, budget),
+        "students": accuracies,
+    }
+
+
+def _write(
+    folder: Path,
+    student: TeachStudent,
+    rounded: TeachStudent | None,
+    extracted: Extracted,
+    results: Mapping[str, Any],
+) -> None:
     lesson, study = student.lesson, extracted.study
     material = lesson.material()
     write_bundle(
@@ -188,8 +235,14 @@ def _write(folder: Path, student: TeachStudent, extracted: Extracted, results: M
         budget=results["budget"],
         provenance={**results["provenance"], "full": student.name, "recipe": lesson.recipe.to_json()},
         examples=material.features[material.rows["validation"][:EXAMPLES]],
+        int8=None if rounded is None else _for_bundle(rounded),
     )
     verify_bundle(folder)
+
+
+def _for_bundle(student: TeachStudent) -> Int8Student:
+    network = load_int8_student(student.lesson.architecture, student.folder, student.outcome)
+    return Int8Student(network, {"validation": scores_of(student.outcome)})
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -4,8 +4,9 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import nn
 
 from search_spaces.architecture import Architecture
@@ -25,11 +26,18 @@ from trainers.recipe import Recipe
 from trainers.training import Training
 from trainers.weights import load_weights, save_weights
 
+if TYPE_CHECKING:
+    from trainers.int8 import Int8Network
+
 log = logging.getLogger("acoustic_nas.trainers")
+N = TypeVar("N", bound=nn.Module)
 
 WEIGHTS = "weights.safetensors"
 OUTCOME = "outcome.json"
 CHECKPOINT = "checkpoint.pt"
+
+# Clips from which the ranges of a student in int8 begin.
+_CALIBRATION = 256
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class Lesson:
             are.
         start: The folder of a student of the same architecture, whose weights it begins with; None for fresh ones.
         recording_device: The only one whose clips it learns from and is judged on; None for all of them.
+        int8: Whether it computes in int8, from the folded form of the network that `start` left; see `trainers.int8`.
         validation_share: Share of the training list's locations that the student is judged on.
         validation_seed: Chooses those locations; one for a whole study.
     """
@@ -61,6 +70,7 @@ class Lesson:
     views_dir: Path | None = None
     start: Path | None = None
     recording_device: str | None = None
+    int8: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads back."""
@@ -76,6 +86,7 @@ class Lesson:
             "views_dir": None if self.views_dir is None else str(self.views_dir),
             "start": None if self.start is None else str(self.start),
             "recording_device": self.recording_device,
+            "int8": self.int8,
         }
 
     @staticmethod
@@ -93,6 +104,7 @@ class Lesson:
             views_dir=None if data["views_dir"] is None else Path(data["views_dir"]),
             start=None if data["start"] is None else Path(data["start"]),
             recording_device=data["recording_device"],
+            int8=data["int8"],
         )
 
     @property
@@ -185,9 +197,12 @@ class Student:
         return outcome
 
     def _beginning(self) -> Training:
-        network = build(self.lesson.architecture, seed=derive_seed(self.lesson.seed, "weights"))
+        network: nn.Module = build(self.lesson.architecture, seed=derive_seed(self.lesson.seed, "weights"))
         if self.lesson.start is not None:
             load_weights(network, self.lesson.start / WEIGHTS)
+        if self.lesson.int8:
+            first = self._material.features[self._material.rows["fit"][:_CALIBRATION]]
+            network = _in_int8(network, torch.from_numpy(first).float()[:, None])
         return Training(network, self._material, self.lesson.recipe, seed=self.lesson.seed, threads=1)
 
     def _leave_checkpoint(self) -> None:
@@ -204,9 +219,10 @@ class Student:
 
 
 def judged(network: nn.Module, lesson: Lesson, material: Material, part: Part) -> Scores:
-    """Scores over one part of the material, of the network as it is deployed: folded, weights at their precision."""
+    """Scores over one part of the material, of the network as it is deployed: folded, weights at their precision, or
+    as it is if it is in int8."""
     rows = material.rows[part]
-    as_deployed = stored(deployed(network, lesson.form), lesson.architecture.precision)
+    as_deployed = network if lesson.int8 else stored(deployed(network, lesson.form), lesson.architecture.precision)
     logits = logits_of(as_deployed, material.features, rows)
     return score(logits, material.labels[rows], material.devices[rows], material.scenes, material.trained_devices)
 
@@ -233,12 +249,28 @@ def load_student(architecture: Architecture, folder: Path, outcome: dict[str, An
     Raises:
         NasError: If the folder holds another student, or weights that are missing, damaged or of another architecture.
     """
+    return _loaded(build(architecture), folder, outcome)
+
+
+def load_int8_student(architecture: Architecture, folder: Path, outcome: dict[str, Any]) -> "Int8Network":
+    """The same of a student in int8, in evaluation mode."""
+    shape = architecture.input
+    blank = _in_int8(build(architecture), torch.zeros(2, 1, shape.mels, shape.frames))
+    return _loaded(blank, folder, outcome)
+
+
+def _loaded(network: N, folder: Path, outcome: dict[str, Any]) -> N:
     record = _record(folder)
     if record is None or record["outcome"] != outcome:
         raise NasError(f"{folder} does not hold the student that the study has on record; it was moved or overwritten")
-    network = build(architecture)
     load_weights(network, folder / WEIGHTS)
     return network.eval()
+
+
+def _in_int8(network: nn.Module, examples: torch.Tensor) -> "Int8Network":
+    from trainers.int8 import Int8Network  # a second of start-up that few students need
+
+    return Int8Network(deployed(network, Form.FOLDED), examples)
 
 
 def _weights_sum(folder: Path) -> str:

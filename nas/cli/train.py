@@ -14,6 +14,7 @@ from nas.places import Places
 @click.command("train")
 @click.argument("export", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: EXPORT-full.")
+@click.option("--int8", is_flag=True, help="Teach each student that is deployed further in int8, and deploy that too.")
 @study_options
 @as_json
 @with_places
@@ -21,6 +22,7 @@ from nas.places import Places
 def command(
     export: Path,
     output: Path | None,
+    int8: bool,
     data: Path | None,
     workers: int | None,
     seed: int | None,
@@ -41,12 +43,13 @@ def command(
     overrides = changes_given(data, settings, {"search.workers": workers, "seed": seed})
     display = Display(CONSOLE)
     with display.shown():
-        found = train(export, places, display, overrides=overrides, output=output)
+        found = train(export, places, display, overrides=overrides, output=output, int8=int8)
     if as_json:
         print_json({"version": 1, **found})
     else:
         _print(found)
-    return NOT_FITTING if found["excess"] else DONE
+    fits = not found["excess"] and not (int8 and found["int8"]["excess"])
+    return DONE if fits else NOT_FITTING
 
 
 def _print(found: Mapping[str, Any]) -> None:
@@ -60,5 +63,16 @@ def _print(found: Mapping[str, Any]) -> None:
     title = f"The general student: accuracy {base['accuracy']:.1%}, log loss {base['log_loss']:.3f} on validation clips"
     columns = ["recording device", "clips", "general", "its own", "deployed"]
     print_table(title, columns, [row(*each) for each in found["devices"].items()])
+    if found["int8"] is not None:
+        _print_int8(found["int8"])
     click.echo(f"System: {found['folder']}")
     click.echo("\nNext:\n  nas evaluate " + found["folder"] + " --data DIR")
+
+
+def _print_int8(found: Mapping[str, Any]) -> None:
+    from nas.cli.tables import print_table
+
+    over = "".join(f", {name} {excess:.1%} over its limit" for name, excess in found["excess"].items())
+    click.echo(f"In int8: {found['weight_bytes']:,} bytes of weights, {found['macs']:,} MACs{over}")
+    rows = [[name, f"{told['float']:.1%}", f"{told['int8']:.1%}"] for name, told in found["students"].items()]
+    print_table("Accuracy on the clips each is judged by", ["student", "in float", "in int8"], rows)

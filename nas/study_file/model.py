@@ -107,6 +107,7 @@ class StudyFile(Section):
         if "student" in known.data:
             recipe = _changed(known.data["student"], full.recipe)
             _changed(recipe, full.per_device)
+            _changed(recipe, full.int8)
         return full
 
     @property
@@ -118,6 +119,11 @@ class StudyFile(Section):
     def device_recipe(self) -> Recipe:
         """How it is then taught further for one recording device."""
         return _changed(self.full_recipe, self.full.per_device)
+
+    @property
+    def int8_recipe(self) -> Recipe:
+        """How it is taught further in int8."""
+        return _changed(self.full_recipe, self.full.int8)
 
     @property
     def front_ends(self) -> dict[InputShape, FrontEnd]:

@@ -73,10 +73,12 @@ class FullSection(Section):
         recipe: Settings over the student's recipe.
         per_device: Settings over that, for teaching it further for each recording device, from the teachers that were
             taught further for it.
+        int8: Settings over `recipe`, for teaching each of these students further in int8, where that is asked for.
     """
 
     recipe: _RecipeSettings = Field(default_factory=lambda: {"epochs": 150})
     per_device: _RecipeSettings = Field(default_factory=lambda: {"epochs": 30, "learning_rate": 5e-4})
+    int8: _RecipeSettings = Field(default_factory=lambda: {"epochs": 15, "learning_rate": 2e-4})
 
 
 class SearchSection(Section):

@@ -23,6 +23,7 @@ FULL = """\
 full:
   recipe: {epochs: 30, batch: 32, learning_rate: 5e-3}
   per_device: {epochs: 3, batch: 16, learning_rate: 2e-3}
+  int8: {epochs: 1, batch: 32, learning_rate: 1e-4}
 """
 
 
@@ -145,6 +146,27 @@ def test_bad_input_is_told_and_loses_nothing(
     assert "Traceback" not in err
     assert (Path(found["folder"]) / "system.json").read_bytes() == before
     assert (desk.folder / "runs" / "studies.db").exists()
+
+
+def test_what_is_deployed_is_taught_in_int8_too_where_that_is_asked_for(
+    desk: ExportDesk, found: dict[str, Any]
+) -> None:
+    """From the students that are there already."""
+    code, out, err = desk.run("train", "best", "--int8", "-o", "rounded", "--json")
+    assert code == 0, err
+    assert "epochs of the student base: " not in err
+    answer = json.loads(out)
+    assert found["int8"] is None
+    assert {**answer, "folder": "", "int8": None} == {**found, "folder": ""}
+    kept = [name for name, each in found["devices"].items() if each["kept"]]
+    students = answer["int8"]["students"]
+    assert list(students) == [BASE, *kept]
+    assert students[BASE]["float"] == found["base"]["accuracy"]
+    assert abs(students[BASE]["int8"] - students[BASE]["float"]) < 0.1
+    described = json.loads((desk.folder / "rounded" / BASE / "architecture.json").read_text())
+    assert answer["int8"]["weight_bytes"] == described["cost"]["int8"]["weight_bytes"]
+    assert all((desk.folder / "rounded" / name / "model.int8.onnx").exists() for name in (BASE, *kept))
+    assert not (Path(found["folder"]) / BASE / "model.int8.onnx").exists()
 
 
 def test_over_the_budget_is_said_by_the_exit_code(desk: ExportDesk, found: dict[str, Any]) -> None:

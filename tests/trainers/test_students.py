@@ -25,7 +25,7 @@ from search_spaces.parts import ConvStem, CPMobileBlock
 from trainers.front_end import FrontEnd
 from trainers.material import MaterialError
 from trainers.recipe import Recipe
-from trainers.students import CHECKPOINT, Lesson, Student, finished_outcome, judged, load_student
+from trainers.students import CHECKPOINT, Lesson, Student, finished_outcome, judged, load_int8_student, load_student
 from trainers.training import Training
 from trainers.weights import WeightsError, load_weights, save_weights
 
@@ -249,6 +249,27 @@ def test_a_student_with_averaged_weights_is_judged_and_saved_with_them(lesson: L
     again = judged(network, lesson, material, "validation")
     assert (again.accuracy, again.log_loss) == pytest.approx((outcome["accuracy"], outcome["log_loss"]), rel=1e-6)
     assert again.log_loss != pytest.approx(alone["log_loss"], rel=1e-5)
+
+
+def test_a_student_taught_further_in_int8_carries_on_and_is_loaded_as_it_was_judged(
+    lesson: Lesson, tmp_path: Path
+) -> None:
+    """From the weights of the one in float, and to the last bit after an interruption."""
+    float_outcome = taught(lesson, tmp_path / "float")
+    further = replace(
+        lesson, int8=True, start=tmp_path / "float", recipe=replace(lesson.recipe, epochs=2, learning_rate=1e-3)
+    )
+    assert further.key != replace(further, int8=False).key
+    outcome = taught(further, tmp_path / "whole")
+    Student(further, tmp_path / "student").epoch()
+    Student(further, tmp_path / "student").epoch()
+    assert same_students(tmp_path / "whole", tmp_path / "student")
+    assert outcome["curve"][0]["loss"] < float_outcome["curve"][0]["loss"]
+    network, material = load_int8_student(TINY, tmp_path / "whole", outcome), lesson.material()
+    again = judged(network, further, material, "validation")
+    assert (again.accuracy, again.log_loss) == pytest.approx((outcome["accuracy"], outcome["log_loss"]), rel=1e-3)
+    with pytest.raises(WeightsError):
+        load_int8_student(TINY, tmp_path / "float", float_outcome)
 
 
 @pytest.mark.parametrize("what", ["another lesson", "damaged", "does not fit"])

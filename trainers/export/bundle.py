@@ -1,9 +1,9 @@
 """Writing a bundle, whole or not at all, and opening one for use."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from search_spaces.architecture import Architecture
-from search_spaces.cost import form_cost
+from search_spaces.cost import FormCost, form_cost
 from search_spaces.folding import deployed
 from search_spaces.forms import Form
 from search_spaces.network import build
 from trainers.cache import replacing, sole_builder
 from trainers.export.card import card
-from trainers.export.graphs import write_graphs
+from trainers.export.graphs import write_graphs, write_int8_graph
 from trainers.export.manifest import (
     MANIFEST,
     ExportError,
@@ -29,6 +29,23 @@ from trainers.export.manifest import (
 )
 from trainers.export.weights import read_weights, write_weights
 from trainers.precision import stored
+
+if TYPE_CHECKING:
+    from trainers.int8 import Int8Network
+
+INT8_MODEL = "model.int8.onnx"
+
+
+@dataclass(frozen=True)
+class Int8Student:
+    """A student taught further in int8, for a bundle.
+
+    Attributes:
+        scores: As those of `write_bundle`.
+    """
+
+    network: "Int8Network"
+    scores: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,7 @@ class Bundle:
         results: Scores, budget and provenance as they were given.
         weight_bytes: Bytes of the parameters in the weights file.
         files: Bytes of each file.
+        int8_model: The graph of the student in int8; None where there is none.
     """
 
     network: nn.Module
@@ -55,6 +73,7 @@ class Bundle:
     results: dict[str, Any]
     weight_bytes: int
     files: dict[str, int]
+    int8_model: Path | None
 
 
 def write_bundle(
@@ -69,13 +88,15 @@ def write_bundle(
     budget: Mapping[str, int | None],
     provenance: Mapping[str, Any],
     examples: npt.NDArray[np.floating[Any]],
+    int8: Int8Student | None = None,
 ) -> None:
     """Writes the folder with everything it takes to run, check or port a student.
 
     Files: architecture.json (with its cost in training and deployed form), model.safetensors (deployed form, at the
     architecture's precision; see `export.weights`), model.onnx, model.pt2, features.json (front end, input shape,
     scenes), reference.npz (examples and their logits), results.json (scores, budget, provenance), card.md, and
-    manifest.json, written last. An earlier bundle in the folder is replaced once the new one is complete.
+    manifest.json, written last; with a student in int8 also its graph, model.int8.onnx. An earlier bundle in the folder
+    is replaced once the new one is complete.
 
     Args:
         network: Taught, in training form; it stays as it is.
@@ -86,6 +107,7 @@ def write_bundle(
         budget: Limits by name, as on the card; None for no limit.
         provenance: What made the network (study, trial, seeds, data digests, versions), as JSON; may nest one level.
         examples: (n, mels, frames) a few feature maps, n at least 1.
+        int8: The same student in int8, from its folded form.
 
     Raises:
         ExportError: If the folder holds anything but an earlier bundle, or what is given does not belong together.
@@ -107,12 +129,17 @@ def write_bundle(
     held = stored(plain, architecture.precision)
     maps = examples.astype(np.float32)
     with torch.inference_mode():
-        logits = held(torch.from_numpy(maps)[:, None]).numpy()
+        reference = {"examples": maps, "logits": held(torch.from_numpy(maps)[:, None]).numpy()}
+        if int8 is not None:
+            reference["int8_logits"] = int8.network.eval()(torch.from_numpy(maps)[:, None]).numpy()
     costs = {
         "training": asdict(form_cost(architecture, Form.TRAINING)),
         "deployed": asdict(form_cost(architecture, form)),
     }
     results = {"scores": _plain(scores), "budget": dict(budget), "provenance": dict(provenance)}
+    if int8 is not None:
+        costs["int8"] = asdict(int8_cost(architecture))
+        results["int8_scores"] = _plain(int8.scores)
     features = {"input": asdict(shape), "scenes": list(scenes), "front_end": dict(front_end)}
     with sole_builder(folder), replacing(folder) as temporary:
         write_json(
@@ -122,14 +149,17 @@ def write_bundle(
         write_graphs(
             held, shape.mels, shape.frames, onnx_path=temporary / "model.onnx", program_path=temporary / "model.pt2"
         )
+        if int8 is not None:
+            write_int8_graph(int8.network, shape.mels, shape.frames, temporary / INT8_MODEL)
         write_json(temporary / "features.json", features)
-        np.savez(temporary / "reference.npz", examples=maps, logits=logits)
+        np.savez(temporary / "reference.npz", **reference)
         write_json(temporary / "results.json", results)
         (temporary / "card.md").write_text(
             card(
                 architecture,
                 costs=costs,
                 scores=scores,
+                int8_scores=None if int8 is None else int8.scores,
                 budget=budget,
                 front_end=front_end,
                 scenes=scenes,
@@ -169,7 +199,13 @@ def load_bundle(folder: Path) -> Bundle:
         results=read_json(folder / "results.json"),
         weight_bytes=weight_bytes,
         files=files,
+        int8_model=folder / INT8_MODEL if INT8_MODEL in files else None,
     )
+
+
+def int8_cost(architecture: Architecture) -> FormCost:
+    """What an architecture costs as a student in int8, which is folded whatever form fits the budget in float."""
+    return form_cost(replace(architecture, precision="int8"), Form.FOLDED)
 
 
 def _check_replaceable(folder: Path) -> None:

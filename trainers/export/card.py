@@ -13,6 +13,7 @@ _FILES = (
         "the network for ONNX runtimes: features (batch, 1, mels, frames) to logits (batch, scenes), float32",
     ),
     ("model.pt2", "the same as a torch.export program, for converters; open it only if you trust where it comes from"),
+    ("model.int8.onnx", "the student in int8, where there is one: its weights in one byte each, its maps rounded"),
     ("features.json", "every setting of the features, the input shape, the scenes in the order of the logits"),
     ("reference.npz", "examples of features and the logits they give: a port is right when it gives these"),
     ("results.json", "scores, budget and provenance as numbers"),
@@ -25,6 +26,7 @@ def card(
     *,
     costs: Mapping[str, Mapping[str, Any]],
     scores: Mapping[str, Mapping[str, Any]],
+    int8_scores: Mapping[str, Mapping[str, Any]] | None,
     budget: Mapping[str, int | None],
     front_end: Mapping[str, Any],
     scenes: Sequence[str],
@@ -39,6 +41,7 @@ def card(
         "## Cost",
         _cost_table(costs, budget),
         *_score_sections(scores),
+        *([] if int8_scores is None else _score_sections(int8_scores, "Scores in int8")),
         "## Features",
         _table(("setting", "value"), [(name, _value(value)) for name, value in front_end.items()]),
         "## Files",
@@ -57,32 +60,30 @@ def _cost_table(costs: Mapping[str, Mapping[str, Any]], budget: Mapping[str, int
         "products": "of which in convolutions and linear layers",
         "peak_bytes": "bytes of activations alive at once",
     }
+    titles = {"training": "in training", "deployed": f"deployed ({costs['deployed']['form']})", "int8": "in int8"}
+    columns = [column for column in titles if column in costs]
     rows = []
     for name, word in words.items():
         limit = budget.get(name)
-        numbers = (
-            f"{costs['training'][name]:,}",
-            f"{costs['deployed'][name]:,}",
-            "" if limit is None else f"{limit:,}",
-        )
-        rows.append((word, *numbers))
-    return _table(("", "in training", f"deployed ({costs['deployed']['form']})", "limit"), rows)
+        counts = [f"{costs[column][name]:,}" for column in columns]
+        rows.append((word, *counts, "" if limit is None else f"{limit:,}"))
+    return _table(("", *(titles[column] for column in columns), "limit"), rows)
 
 
-def _score_sections(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _score_sections(scores: Mapping[str, Mapping[str, Any]], title: str = "Scores") -> list[str]:
     if not scores:
-        return ["## Scores", "None were given."]
+        return [f"## {title}", "None were given."]
     sections = []
     for part, values in scores.items():
-        sections.append(f"## Scores on the {part} clips")
+        sections.append(f"## {title} on the {part} clips")
         sections.append(
             f"Macro accuracy {values['accuracy']:.2%}, log loss {values['log_loss']:.3f}, "
             f"over {values['clips']:,} clips. The accuracy of a recording device or a group is a mean over scenes too."
         )
-        for title in ("groups", "devices", "scenes"):
-            if values.get(title):
-                rows = [(name, f"{accuracy:.2%}") for name, accuracy in values[title].items()]
-                sections.append(_table((_SINGULAR[title], "accuracy"), rows))
+        for kind in ("groups", "devices", "scenes"):
+            if values.get(kind):
+                rows = [(name, f"{accuracy:.2%}") for name, accuracy in values[kind].items()]
+                sections.append(_table((_SINGULAR[kind], "accuracy"), rows))
     return sections
 
 

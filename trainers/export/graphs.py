@@ -1,7 +1,8 @@
-"""The network as a graph that other programs run: model.onnx for runtimes, model.pt2 for PyTorch's own converters.
+"""The network as a graph that other programs run: model.onnx for runtimes, model.pt2 for PyTorch's own converters, and
+model.int8.onnx of a student in int8, its weights in one byte each and its maps rounded where a device rounds them.
 
-Both compute in float32 with the deployed values, take features (batch, 1, mels, frames) with any batch, and give logits
-(batch, scenes). Nothing in them says where or by what code they were made.
+All take features (batch, 1, mels, frames) with any batch, and give logits (batch, scenes) in float32. Nothing in them
+says where or by what code they were made.
 """
 
 import logging
@@ -10,29 +11,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
+if TYPE_CHECKING:
+    from trainers.int8 import Int8Network
+
 
 def write_graphs(network: nn.Module, mels: int, frames: int, *, onnx_path: Path, program_path: Path) -> None:
-    """Writes both graphs of a network in evaluation mode."""
-    import onnx  # with the exporter a second of start-up that only an export needs
-
+    """Writes both graphs of a network in evaluation mode; they compute in float32 with the deployed values."""
     with _quiet():
         program = _program(network, mels, frames)
         torch.export.save(program, program_path)
-        exported = torch.onnx.export(
-            program, dynamo=True, verbose=False, external_data=False, input_names=["features"], output_names=["logits"]
-        )
+        _write_onnx(program, onnx_path)
+
+
+def write_int8_graph(network: "Int8Network", mels: int, frames: int, path: Path) -> None:
+    """Writes the graph of a network in int8, in ONNX's QDQ form: whole numbers, and how each is read as a number."""
+    with _quiet():
+        _write_onnx(_program(network.converted(), mels, frames), path)
+
+
+def _write_onnx(program: ExportedProgram, path: Path) -> None:
+    import onnx  # with the exporter a second of start-up that only an export needs
+
+    exported = torch.onnx.export(
+        program, dynamo=True, verbose=False, external_data=False, input_names=["features"], output_names=["logits"]
+    )
     if exported is None:
         raise TypeError("torch.onnx.export gave no program")
     model = exported.model_proto
     _strip(model)
     onnx.checker.check_model(model)
-    onnx.save_model(model, str(onnx_path), save_as_external_data=False)
+    onnx.save_model(model, str(path), save_as_external_data=False)
 
 
 def _program(network: nn.Module, mels: int, frames: int) -> ExportedProgram:

@@ -3,38 +3,36 @@
 Tables as in scores.json: row -> column -> value, low, high. All text is escaped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from plotly.graph_objs import Bar, Figure, Heatmap
 
-from studies.figure_style import BLUE, INK, VERMILION, axis, layout
+from studies.figure_style import BLUE, GREEN, INK, PURPLE, VERMILION, axis, layout
 from studies.words import plain
 
 Table = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
-LOOKS: Mapping[str, tuple[str, str, str]] = {
-    "general": ("general", BLUE, ""),
-    "device_specific": ("device-specific", VERMILION, "/"),
-}
-"""Of the kinds of students: word, colour, hatching."""
+_LOOKS = ((BLUE, ""), (VERMILION, "/"), (GREEN, "x"), (PURPLE, "."))
+"""Colour and hatching of the kinds of answers, in their order."""
 
 
 def device_figure(students: Mapping[str, Table], devices: Mapping[str, str]) -> Figure:
     """Accuracy by recording device, those of a group together.
 
     Args:
-        students: The table of recording devices of each kind of students.
+        students: The table of recording devices of each kind of answers, by what the kind is called.
         devices: The group of each recording device, in the order of the bars.
     """
     figure = Figure()
     x = [[plain(group) for group in devices.values()], [plain(device) for device in devices]]
-    for kind, table in students.items():
+    for name, table, look in _looks(students):
         values = [table[device]["accuracy"] for device in devices]
         figure.add_trace(
             Bar(
-                x=x, y=[each["value"] for each in values], error_y=_error(values), **_look(kind),
-                hovertemplate=f"recording device %{{x}}<br>{LOOKS[kind][0]} %{{y:.2%}}<extra></extra>",
+                x=x, y=[each["value"] for each in values], error_y=_error(values), **look,
+                hovertemplate=f"recording device %{{x}}<br>{name} %{{y:.2%}}<extra></extra>",
             )
         )  # fmt: skip
     figure.update_layout(
@@ -48,17 +46,18 @@ def device_figure(students: Mapping[str, Table], devices: Mapping[str, str]) -> 
 def scene_figure(students: Mapping[str, Table], scenes: Sequence[str]) -> Figure:
     """Accuracy by scene, from top to bottom, so that long names have room on a phone."""
     figure = Figure()
-    for kind, table in students.items():
+    for name, table, look in _looks(students):
         values = [table[scene]["accuracy"] for scene in scenes]
         figure.add_trace(
             Bar(
                 y=[_words(scene) for scene in scenes], x=[each["value"] for each in values], error_x=_error(values),
-                orientation="h", **_look(kind),
-                hovertemplate=f"%{{y}}<br>{LOOKS[kind][0]} %{{x:.2%}}<extra></extra>",
+                orientation="h", **look,
+                hovertemplate=f"%{{y}}<br>{name} %{{x:.2%}}<extra></extra>",
             )
         )  # fmt: skip
     figure.update_layout(
-        layout(), barmode="group", bargap=0.3, showlegend=len(students) > 1, height=90 + 44 * len(scenes),
+        layout(), barmode="group", bargap=0.3, showlegend=len(students) > 1,
+        height=90 + max(44, 18 * len(students)) * len(scenes),
         margin={"l": 16, "r": 16, "t": 10, "b": 52},
         xaxis=axis(title={"text": "accuracy"}, tickformat=".0%", rangemode="tozero"),
         yaxis=axis(autorange="reversed", automargin=True),
@@ -66,16 +65,25 @@ def scene_figure(students: Mapping[str, Table], scenes: Sequence[str]) -> Figure
     return figure
 
 
-def confusion_figure(counts: Sequence[Sequence[float]], scenes: Sequence[str]) -> Figure:
-    """For the clips of each scene (row) the share that was heard as each scene (column); the page sets the colours."""
+def confusion_figure(told: Mapping[str, Any], scenes: Sequence[str]) -> Figure:
+    """For the clips of each scene (row) the share that was heard as each scene (column); the page sets the colours.
+
+    Args:
+        told: Numbers of clips: value, low, high, each (row, column).
+    """
+    counts = told["value"]
     shares = [[value / sum(row) if sum(row) else None for value in row] for row in counts]
+    clips = [
+        [_clips(*cell) for cell in zip(*rows, strict=True)]
+        for rows in zip(counts, told["low"], told["high"], strict=True)
+    ]
     names = [_words(scene) for scene in scenes]
     figure = Figure(
         Heatmap(
-            z=shares, x=names, y=names, zmin=0, zmax=1, showscale=False, xgap=1, ygap=1, customdata=counts,
+            z=shares, x=names, y=names, zmin=0, zmax=1, showscale=False, xgap=1, ygap=1, customdata=clips,
             text=[["" if value is None or value < 0.005 else f"{100 * value:.0f}" for value in row] for row in shares],
             texttemplate="%{text}", textfont={"size": 11},
-            hovertemplate="%{y} heard as %{x}<br>%{z:.1%}, %{customdata:,.5~g} clips<extra></extra>",
+            hovertemplate="%{y} heard as %{x}<br>%{z:.1%}, %{customdata}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_layout(
@@ -86,10 +94,14 @@ def confusion_figure(counts: Sequence[Sequence[float]], scenes: Sequence[str]) -
     return figure
 
 
-def _look(kind: str) -> dict[str, Any]:
-    name, colour, shape = LOOKS[kind]
-    hatching = {"shape": shape, "fgcolor": "rgba(255,255,255,0.6)", "fillmode": "overlay", "size": 6, "solidity": 0.22}
-    return {"name": name, "marker": {"color": colour, "pattern": hatching}}
+def _looks(students: Mapping[str, Table]) -> Iterator[tuple[str, Table, dict[str, Any]]]:
+    """Each kind's name, table, and look of its bars."""
+    for (name, table), (colour, shape) in zip(students.items(), cycle(_LOOKS), strict=False):
+        hatching = {
+            "shape": shape, "fgcolor": "rgba(255,255,255,0.6)", "fillmode": "overlay", "size": 6, "solidity": 0.22
+        }  # fmt: skip
+        text = plain(name)
+        yield text, table, {"name": text, "marker": {"color": colour, "pattern": hatching}}
 
 
 def _error(values: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
@@ -102,6 +114,13 @@ def _error(values: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
         "type": "data", "symmetric": False, "arrayminus": [low for low, _ in ends], "array": [high for _, high in ends],
         "color": INK, "thickness": 1.3, "width": 3,
     }  # fmt: skip
+
+
+def _clips(value: float, low: float | None, high: float | None) -> str:
+    """A number of clips, a mean over systems with its interval."""
+    return f"{value:,.5g} clip{'s' * (value != 1)}" + (
+        "" if low is None or high is None else f" ({low:,.4g} to {high:,.4g})"
+    )
 
 
 def _words(scene: str) -> str:

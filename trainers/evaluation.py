@@ -61,7 +61,7 @@ def logits_of(
     Returns:
         (n, scenes) float32 in the order of `rows`.
     """
-    device = next(network.parameters()).device
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     was_training = network.training
     network.eval()
     try:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,11 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
+from search_spaces.cost import FormCost, form_cost
 from search_spaces.errors import InputError
+from search_spaces.parts import Precision
 from trainers.audio import AudioError, read_clip, to_second
-from trainers.export import ExportError, load_bundle
+from trainers.export import ExportError, OnnxNetwork, int8_cost, load_bundle
 from trainers.front_end import FrontEnd, log_mel
 from trainers.published import BASE, load_published
 
@@ -34,6 +36,9 @@ class Predictor:
         network: In evaluation mode: (batch, 1, mels, frames) -> (batch, scenes).
         front_end: Makes its features.
         scenes: In the order of its logits.
+        precision: Of its weights.
+        cost: Of the network as it runs here: its form at its precision.
+        int8: The same student taught further in int8; None where there is none.
     """
 
     name: str
@@ -41,6 +46,9 @@ class Predictor:
     network: nn.Module
     front_end: FrontEnd
     scenes: tuple[str, ...]
+    precision: Precision
+    cost: FormCost
+    int8: "Predictor | None" = None
 
     def probabilities(self, path: Path) -> npt.NDArray[np.float64]:
         """The probability of every scene in every second of a recording: (seconds, scenes); see `seconds_of`.
@@ -88,8 +96,10 @@ def open_predictors(path: Path) -> dict[str, Predictor]:
         return {BASE: _exported(path)}
     published = load_published(path)
     layout = published.layout
+    # Whatever its authors deployed, the weights of a checkpoint are used as they stand in it.
+    cost = form_cost(replace(layout.architecture, precision="fp32"), layout.form)
     return {
-        device: Predictor(layout.name, device, network, layout.front_end, layout.scenes)
+        device: Predictor(layout.name, device, network, layout.front_end, layout.scenes, "fp32", cost)
         for device, network in published.networks.items()
     }
 
@@ -99,13 +109,27 @@ def _exported(folder: Path) -> Predictor:
         bundle = load_bundle(folder)
     except ExportError as error:
         raise PredictorError(str(error)) from error
-    front_end, shape = FrontEnd.from_json(bundle.front_end), bundle.architecture.input
+    architecture, front_end = bundle.architecture, FrontEnd.from_json(bundle.front_end)
+    shape = architecture.input
     if (front_end.mels, front_end.frames) != (shape.mels, shape.frames):
         raise PredictorError(
             f"{folder} holds a network for {shape.mels} x {shape.frames} features, but its front end makes "
             f"{front_end.mels} x {front_end.frames}; export the network again"
         )
-    return Predictor(bundle.architecture.identity, BASE, bundle.network, front_end, bundle.scenes)
+    predictor = Predictor(
+        name=architecture.identity,
+        device=BASE,
+        network=bundle.network,
+        front_end=front_end,
+        scenes=bundle.scenes,
+        precision=architecture.precision,
+        cost=form_cost(architecture, bundle.form),
+    )
+    if bundle.int8_model is None:
+        return predictor
+    network = OnnxNetwork(bundle.int8_model)
+    rounded = replace(predictor, network=network, precision="int8", cost=int8_cost(architecture))
+    return replace(predictor, int8=rounded)
 
 
 def seconds_of(path: Path, sample_rate: int) -> Iterator[npt.NDArray[np.float32]]:

@@ -20,6 +20,7 @@ log = logging.getLogger("acoustic_nas.trainers")
 
 COLUMNS = ("filename", "scene", "location", "device", "split")
 DEFAULT_TRAIN_LIST = "split25"
+TEST_LISTS = ("split_setup/test.csv", "evaluation_setup/fold1_evaluate.csv")
 NAMED_FAULTS = 10
 SAMPLED_FILES, SAMPLED_BYTES = 128, 1_000_000
 
@@ -80,7 +81,7 @@ def read_recordings(root: Path, train_list: str = DEFAULT_TRAIN_LIST) -> Recordi
         root=found.root,
         clips=found.clips,
         scenes=tuple(sorted(found.clips["scene"].unique())),
-        digest=digest([[[*row, size] for row, size in zip(rows, found.sizes, strict=True)], _sample(found.root, rows)]),
+        digest=digest([[[*row, size] for row, size in zip(rows, found.sizes, strict=True)], sample(found.root, rows)]),
     )
 
 
@@ -112,13 +113,13 @@ def survey(root: Path, train_list: str = DEFAULT_TRAIN_LIST) -> Survey:
     rows: list[tuple[str, ...]] = []
     sizes: dict[str, int] = {}
     if root.is_dir():
-        meta = _read_table(root, "meta.csv", _META, faults["csv"])
+        meta = read_table(root, "meta.csv", _META, faults["csv"])
         names = {
             "train": _train_list(root, train_list, faults["csv"]),
-            "test": _either(root, "split_setup/test.csv", "evaluation_setup/fold1_evaluate.csv"),
+            "test": _either(root, *TEST_LISTS),
         }
-        lists = {split: _read_table(root, name, _LIST, faults["csv"]) for split, name in names.items()}
-        sizes = {name: _size(root, name, faults) for listed in lists.values() for name in sorted(listed or {})}
+        lists = {split: read_table(root, name, _LIST, faults["csv"]) for split, name in names.items()}
+        sizes = {name: size_of(root, name, faults) for listed in lists.values() for name in sorted(listed or {})}
         rows = _join(meta, lists, faults)
     else:
         faults["csv"].append("there is no such folder")
@@ -130,7 +131,7 @@ def survey(root: Path, train_list: str = DEFAULT_TRAIN_LIST) -> Survey:
         sizes=tuple(sizes[row[0]] for row in rows),
         files=tuple(name for name, size in sizes.items() if size),
         complete=not (faults["csv"] or faults["meta"]),
-        faults=tuple(_one_of_each_kind_first(faults.values())),
+        faults=tuple(one_of_each_kind_first(faults.values())),
     )
 
 
@@ -153,13 +154,15 @@ def _either(root: Path, wanted: str, instead: str) -> str:
     return wanted
 
 
-_Rows = dict[str, dict[str, str]]
+Rows = dict[str, dict[str, str]]
 
 
-def _read_table(root: Path, name: str, columns: Sequence[str], faults: list[str]) -> _Rows | None:
+def read_table(
+    root: Path, name: str, columns: Sequence[str], faults: list[str], *, others: Sequence[str] = _META
+) -> Rows | None:
     """The rows of one tab-separated file by filename, or None where it cannot be read as such.
 
-    It must have these columns; any other of meta.csv's is read too.
+    It must have these columns; of the others those that it has are read too. A fault is one sentence.
     """
     try:
         text = (root / name).read_text(encoding="utf-8-sig")
@@ -179,8 +182,8 @@ def _read_table(root: Path, name: str, columns: Sequence[str], faults: list[str]
         noun = "column" if len(absent) == 1 else "columns"
         faults.append(f"{name} has no {noun} {', '.join(absent)}; its tab-separated header is {first[:80]!r}")
         return None
-    places = {column: header.index(column) for column in _META if column in header}
-    rows: _Rows = {}
+    places = {column: header.index(column) for column in (*columns, *others) if column in header}
+    rows: Rows = {}
     before = len(faults)
     for number, line in enumerate(lines, start=2):
         if not line.strip():
@@ -202,7 +205,7 @@ def _read_table(root: Path, name: str, columns: Sequence[str], faults: list[str]
     return rows
 
 
-def _join(meta: _Rows | None, lists: dict[str, _Rows | None], faults: dict[str, list[str]]) -> list[tuple[str, ...]]:
+def _join(meta: Rows | None, lists: dict[str, Rows | None], faults: dict[str, list[str]]) -> list[tuple[str, ...]]:
     """The listed clips that meta.csv knows, as rows of `COLUMNS`; whatever is said of them twice is compared."""
     rows: list[tuple[str, ...]] = []
     if meta is None:
@@ -237,7 +240,7 @@ def _said_by_name(filename: str) -> dict[str, str]:
     return {"scene_label": fields[0], "identifier": "-".join(fields[1:3]), "source_label": fields[5]}
 
 
-def _size(root: Path, filename: str, faults: dict[str, list[str]]) -> int:
+def size_of(root: Path, filename: str, faults: dict[str, list[str]]) -> int:
     """The size in bytes of one audio file; 0, and a fault, where it cannot be one."""
     if _leaves(filename):
         faults["path"].append(f"{filename!r} leads out of the data set's folder")
@@ -257,7 +260,7 @@ def _size(root: Path, filename: str, faults: dict[str, list[str]]) -> int:
     return found.st_size
 
 
-def _sample(root: Path, rows: Sequence[tuple[str, ...]]) -> list[str]:
+def sample(root: Path, rows: Sequence[tuple[str, ...]]) -> list[str]:
     """SHA-256 of up to `SAMPLED_FILES` audio files, evenly spread over the rows, of each at most its first megabyte."""
     digests = []
     for filename, *_ in rows[:: max(1, -(-len(rows) // SAMPLED_FILES))]:
@@ -285,6 +288,6 @@ def _check_splits(clips: pd.DataFrame, faults: dict[str, list[str]]) -> None:
             faults["scene"].append(f"scene {scene} has test clips but no training clip")
 
 
-def _one_of_each_kind_first(kinds: Iterable[Iterable[str]]) -> list[str]:
+def one_of_each_kind_first(kinds: Iterable[Iterable[str]]) -> list[str]:
     """All faults, dealt out in turn, so that thousands of missing files do not hide the one wrong column."""
     return [fault for fault in chain.from_iterable(zip_longest(*kinds)) if fault is not None]

@@ -1,12 +1,12 @@
 """The scorecard of a system: every number of the challenge reports' tables, each with its noise.
 
-One row for each cell of a table. General is the base student for every clip; device-specific is each clip answered by
-the student of its recording device, where it has one.
+One row for each cell of a table. A system has answers of some kinds, for example general, the base student for every
+clip, and device-specific, each clip answered by the student of its recording device, where it has one.
 """
 
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from trainers.intervals import Floats, LocationDraws, percentiles, t_interval
 
 CELL = ("students", "table", "row", "column")
 COLUMNS = (*CELL, "value", "low", "high")
-GENERAL, SPECIFIC, GAIN = "general", "device_specific", "difference"
+CONFUSION = "confusion"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,47 +47,50 @@ class JudgedClips:
 
 
 def scorecard(
-    general: npt.NDArray[np.floating[Any]],
-    specific: npt.NDArray[np.floating[Any]] | None,
+    said: Mapping[str, npt.NDArray[np.floating[Any]]],
+    differences: Mapping[str, tuple[str, str]],
     clips: JudgedClips,
     draws: LocationDraws,
 ) -> pd.DataFrame:
     """Every cell of a system's tables.
 
     Args:
-        general: (clips, scenes) logits of the base student.
-        specific: The same of the student that each clip's recording device has; None where none has.
+        said: (clips, scenes) logits by the kind of answers.
+        differences: Kinds that are the first of two others less the second, clip by clip and draw by draw.
         draws: Of the clips' locations.
 
     Returns:
-        Columns students ("general", "device_specific", or "difference", the second less the first), table ("overall",
-        "groups", "devices", "scenes" or "confusion"), row (of it), column ("accuracy", "log_loss", or the scene that
-        was heard), value, and low and high, a 95 % interval over the draws. Accuracies are macro over scenes, shares of
-        1; the log loss is in nats; a confusion is a number of clips, without an interval. Bounds are NaN with clips of
-        fewer than two locations.
+        Columns students (the kind: of `said`, then of `differences`), table ("overall", "groups", "devices", "scenes"
+        or "confusion"), row (of it), column ("accuracy", "log_loss", or the scene that was heard), value, and low and
+        high, a 95 % interval over the draws. Accuracies are macro over scenes, shares of 1; the log loss is in nats; a
+        confusion is a number of clips, without an interval and not of differences. Bounds are NaN with clips of fewer
+        than two locations.
 
     Raises:
         ScoreError: If the logits cannot be scored.
     """
-    said = {GENERAL: general} if specific is None else {GENERAL: general, SPECIFIC: specific}
-    found = {students: _drawn(logits, clips, draws) for students, logits in said.items()}
-    if specific is not None:
-        found[GAIN] = {
-            cell: (value - found[GENERAL][cell][0], drawn - found[GENERAL][cell][1])
-            for cell, (value, drawn) in found[SPECIFIC].items()
+    found = {kind: _drawn(logits, clips, draws) for kind, logits in said.items()}
+    for kind, (first, second) in differences.items():
+        found[kind] = {
+            cell: (value - found[second][cell][0], drawn - found[second][cell][1])
+            for cell, (value, drawn) in found[first].items()
         }
     rows: list[tuple[Any, ...]] = []
-    for students, cells in found.items():
-        rows += [(students, *cell, value, *percentiles(drawn)) for cell, (value, drawn) in cells.items()]
-        if students in said:
-            rows += [(students, *cell) for cell in _confused(said[students], clips)]
+    for kind, cells in found.items():
+        rows += [(kind, *cell, value, *percentiles(drawn)) for cell, (value, drawn) in cells.items()]
+        if kind in said:
+            rows += [(kind, *cell) for cell in _confused(said[kind], clips)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def over_systems(cards: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def over_systems(cards: Sequence[pd.DataFrame], differences: Collection[str]) -> pd.DataFrame:
     """The mean of several systems' scorecards over the same clips, with Student's interval over the systems.
 
-    The interval of an accuracy ends at 0 and 1, beyond which none can be.
+    An interval ends where no value can be: below 0, but for a difference; above 1 for an accuracy; above all clips of a
+    scene for a confusion.
+
+    Args:
+        differences: The kinds that are differences.
 
     Raises:
         ValueError: If the cards have different cells.
@@ -96,12 +99,11 @@ def over_systems(cards: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if any(not card[list(CELL)].equals(first[list(CELL)]) for card in cards):
         raise ValueError("scorecards of different tables have no mean")
     mean, low, high = t_interval([card["value"].to_numpy() for card in cards])
-    share = ((first["column"] == "accuracy") & (first["students"] != GAIN)).to_numpy()
-    known = (first["table"] != "confusion").to_numpy()
+    most = first["column"].map({"accuracy": 1.0}).fillna(np.inf)
+    most = most.mask(first["table"] == CONFUSION, first.groupby(["students", "table", "row"])["value"].transform("sum"))
+    free = first["students"].isin(differences)
     return first.assign(
-        value=mean,
-        low=np.where(known, np.where(share, np.maximum(low, 0), low), np.nan),
-        high=np.where(known, np.where(share, np.minimum(high, 1), high), np.nan),
+        value=mean, low=np.where(free, low, np.maximum(low, 0)), high=np.where(free, high, np.minimum(high, most))
     )
 
 
@@ -151,7 +153,7 @@ def _confused(logits: npt.NDArray[np.floating[Any]], clips: JudgedClips) -> Iter
     counts = np.bincount(clips.labels * size + logits.argmax(axis=1), minlength=size * size).reshape(size, size)
     for truth, row in zip(clips.scenes, counts.tolist(), strict=True):
         for heard, count in zip(clips.scenes, row, strict=True):
-            yield "confusion", truth, heard, float(count), float("nan"), float("nan")
+            yield CONFUSION, truth, heard, float(count), float("nan"), float("nan")
 
 
 def _losses(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]) -> Floats:
@@ -176,20 +178,30 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def nested(card: pd.DataFrame, students: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """The tables of one kind of students but the confusion: table -> row -> column -> value, low, high.
+    """The tables of one kind of answers but the confusion: table -> row -> column -> value, low, high.
 
     A bound that is NaN is None.
     """
     tables: dict[str, dict[str, dict[str, Any]]] = {}
-    chosen = card[(card["students"] == students) & (card["table"] != "confusion")]
-    for _, table, row, column, value, low, high in chosen[list(COLUMNS)].itertuples(index=False, name=None):
-        bounds = {"low": None if np.isnan(low) else low, "high": None if np.isnan(high) else high}
-        tables.setdefault(table, {}).setdefault(row, {})[column] = {"value": value, **bounds}
+    chosen = card[(card["students"] == students) & (card["table"] != CONFUSION)]
+    for _, table, row, column, *numbers in chosen[list(COLUMNS)].itertuples(index=False, name=None):
+        cell = dict(zip(("value", "low", "high"), map(_known, numbers), strict=True))
+        tables.setdefault(table, {}).setdefault(row, {})[column] = cell
     return tables
 
 
-def confusion(card: pd.DataFrame, students: str) -> list[list[float]]:
-    """Clips by scene (row) and by what was heard (column), both in the order of the scenes."""
-    counts = card.loc[(card["students"] == students) & (card["table"] == "confusion"), "value"].to_numpy()
+def confusion(card: pd.DataFrame, students: str) -> dict[str, list[list[float | None]]]:
+    """Value, low and high: clips by scene (row) and by what was heard (column), both in the order of the scenes.
+
+    A bound that is NaN is None.
+    """
+    counts = card[(card["students"] == students) & (card["table"] == CONFUSION)]
     size = math.isqrt(len(counts))
-    return [[float(count) for count in row] for row in counts.reshape(size, size)]
+    return {
+        name: [[_known(count) for count in row] for row in counts[name].to_numpy().reshape(size, size)]
+        for name in ("value", "low", "high")
+    }
+
+
+def _known(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)

@@ -24,6 +24,11 @@ from trainers.published import BASE
 
 SYSTEM_FILE = "system.json"
 VERSION = 1
+FLOAT = "float"
+"""The variant that every system has: float32 arithmetic with the weights at their precision."""
+
+INT8 = "int8"
+"""The variant of systems whose students were all taught further in int8."""
 
 _PLAIN_NAME = re.compile(r"\w[\w.-]{0,99}")
 # Clips between two reports of progress.
@@ -60,6 +65,14 @@ class System:
         """The recording devices that have a student of their own, in alphabetical order."""
         return tuple(sorted(self.predictors.keys() - {BASE}))
 
+    @property
+    def students(self) -> dict[tuple[str, ...], Predictor]:
+        """Each student once, by the recording devices that it answers for; `BASE` stands for all that are not named."""
+        devices: dict[int, list[str]] = {}
+        for device in (BASE, *self.devices):
+            devices.setdefault(id(self.predictors[device].network), []).append(device)
+        return {tuple(own): self.predictors[own[0]] for own in devices.values()}
+
     def predictor(self, device: str) -> Predictor:
         """The student that answers for a recording device."""
         return self.predictors.get(device, self.predictors[BASE])
@@ -88,6 +101,17 @@ def open_system(path: Path) -> System:
             'at "devices"; write the system again'
         )
     return _assembled(path, base, devices)
+
+
+def open_variants(path: Path) -> dict[str, System]:
+    """A system once for each way in which its students can be run, `FLOAT` first; errors as of `open_system`.
+
+    All variants have the same recording devices, scenes and features.
+    """
+    system = open_system(path)
+    rounded = {device: predictor.int8 for device, predictor in system.predictors.items() if predictor.int8 is not None}
+    whole = rounded.keys() == system.predictors.keys()
+    return {FLOAT: system, INT8: System(rounded)} if whole else {FLOAT: system}
 
 
 def write_system(folder: Path, base: str = BASE, devices: Mapping[str, str] | None = None) -> System:

@@ -41,17 +41,31 @@ def with_output(function: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
+_runs = click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs",
+    envvar="NAS_RUNS",
+    show_default=True,
+    help="Folder for everything written (or NAS_RUNS).",
+)
+
+
+def with_cache(function: F) -> F:
+    """Adds --runs, and gives the command `cache`, the folder of the caches below it."""
+
+    @_runs
+    @wraps(function)
+    def wrapped(*args: Any, runs: Path, **kwargs: Any) -> Any:
+        return function(*args, cache=_cache(runs), **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
 def with_places(function: F) -> F:
     """Adds --runs and --storage, and gives the command `places`."""
 
-    @click.option(
-        "--runs",
-        type=click.Path(path_type=Path, file_okay=False),
-        default="runs",
-        envvar="NAS_RUNS",
-        show_default=True,
-        help="Folder for everything written (or NAS_RUNS).",
-    )
+    @_runs
     @click.option("--storage", envvar="NAS_STORAGE", help="Database URL (or NAS_STORAGE); default: SQLite in --runs.")
     @wraps(function)
     def wrapped(*args: Any, runs: Path, storage: str | None, **kwargs: Any) -> Any:
@@ -63,10 +77,13 @@ def with_places(function: F) -> F:
             if value and typed(name) is ParameterSource.COMMANDLINE
         )
         runs = runs.absolute()
-        cache = Path(os.environ.get("NAS_CACHE", runs / "cache")).absolute()
-        return function(*args, places=Places(runs, storage or default_url(runs), cache, options), **kwargs)
+        return function(*args, places=Places(runs, storage or default_url(runs), _cache(runs), options), **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+def _cache(runs: Path) -> Path:
+    return Path(os.environ.get("NAS_CACHE", runs / "cache")).absolute()
 
 
 def set_up_logging(level: int) -> None:

@@ -4,8 +4,10 @@
   const view = JSON.parse(document.getElementById("document").textContent);
   const page = document.getElementById("page");
 
-  const numbers = (told, label) => make("div", { class: "scroll" },
-    table(told.columns.map((name, i) => [name, i > 0]), told.rows, { "aria-label": label }));
+  // A cell is its text, or a value and its interval; the first columns are words, mostly one.
+  const cell = (told) => Array.isArray(told) ? [told[0], make("span", { class: "range" }, told[1])] : told;
+  const numbers = (told, label, words = 1) => make("div", { class: "scroll" },
+    table(told.columns.map((name, i) => [name, i >= words]), told.rows.map((row) => row.map(cell)), { "aria-label": label }));
 
   function bars(id, title, told) {
     const drawn = figure(told.figure, told.caption);
@@ -31,11 +33,13 @@
       make("h1", {}, view.name),
       make("p", { class: "soft", role: "status" }, view.status),
       facts(view.facts)),
-    section("overall", "Overall", caption(view.method), numbers(view.overall, "Overall")),
+    section("overall", "Overall", caption(`${view.method} Intervals are in small print.`), numbers(view.overall, "Overall")),
     bars("devices", "By recording device", view.devices),
     bars("scenes", "By scene", view.scenes),
     confusion(),
-    view.runs ? section("runs", "Systems", caption("Each by itself; its interval is over the locations of the clips."), numbers(view.runs, "Systems")) : null,
+    section("costs", "Cost of each student", caption("For one clip. A student named base answers for all recording devices that have none of their own."),
+      numbers(view.costs, "Cost of each student", view.costs.words)),
+    view.runs ? section("runs", "Systems", caption("The accuracy of each by itself; its interval is over the locations of the clips."), numbers(view.runs, "Systems")) : null,
     section("origin", "Provenance", make("div", { class: "card" }, pairs(view.facts_of_origin))),
     make("footer", {}, `Made ${view.made.replace("T", " ").replace("+00:00", "")} UTC. Accuracy is the mean over scenes of the share of a scene's clips that were recognised.`),
   ].filter(Boolean));

@@ -107,6 +107,12 @@ const kit = (() => {
         make("button", { type: "button", "aria-pressed": "true", onclick: toggle(trace) }, swatch(trace), trace.name))));
   }
 
+  const hatchings = {
+    "/": "M6 8L13 1M6 15L20 1M13 15L20 8",
+    "x": "M6 1L20 15M6 15L20 1",
+    ".": "M8 4h2M12 4h2M16 4h2M8 8h2M12 8h2M16 8h2M8 12h2M12 12h2M16 12h2",
+  };
+
   function swatch(trace) {
     const space = "http://www.w3.org/2000/svg";
     const svg = document.createElementNS(space, "svg");
@@ -114,7 +120,8 @@ const kit = (() => {
     svg.setAttribute("aria-hidden", "true");
     const colour = `var(${palette[trace.marker.color]})`;
     const drawn = [["M6 1H20V15H6z", `fill: ${colour}`]];
-    if (trace.marker.pattern.shape) drawn.push(["M6 8L13 1M6 15L20 1M13 15L20 8", "stroke: rgba(255,255,255,0.75); stroke-width: 1.5"]);
+    const hatching = hatchings[trace.marker.pattern.shape];
+    if (hatching) drawn.push([hatching, "stroke: rgba(255,255,255,0.75); stroke-width: 1.5"]);
     for (const [d, look] of drawn) {
       const path = document.createElementNS(space, "path");
       path.setAttribute("d", d);

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,34 +15,19 @@ import numpy as np
 import pytest
 import torch
 from toy_systems import FRONT_END, make_bundle, other
+from typed import Type, Typed, typed
 
-from nas import cli
 from nas import evaluation as evaluation_module
-from nas.evaluation import submission_csv
+from nas.submission import submission_csv
+from search_spaces.cost import form_cost
 from trainers.audio import read_clip
 from trainers.export import load_bundle
 from trainers.front_end import log_mel
 from trainers.synthetic import SCENES, make_scenes
-from trainers.systems import write_system
+from trainers.systems import System, open_system, write_system
 
-FILES = {"scores.json", "scores.csv", "predictions.csv", "evaluation.html"}
+FILES = {"scores.json", "scores.csv", "costs.csv", "predictions.csv", "evaluation.html"}
 GROUPS = {"real": ["a", "b", "c"], "seen": ["s1", "s2", "s3"], "unseen": ["s4", "s5", "s6"]}
-
-
-class Typed(NamedTuple):
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    def told(self, code: int, words: str) -> bool:
-        """Whether it ended with that code, one error that holds these words, and no result."""
-        errors = [line for line in self.err.splitlines() if line.startswith("Error:")]
-        return (self.code, self.out, len(errors)) == (code, "", 1) and words in self.err and "Traceback" not in self.err
-
-
-Type = Callable[..., Typed]
 
 
 class Desk(NamedTuple):
@@ -79,11 +64,7 @@ def evaluate(desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
     def run(*arguments: object, data: Path = desk.data, out: bool = True) -> Typed:
         output = ["-o", "OUT"] if out else []
-        monkeypatch.setattr("sys.argv", ["nas", "evaluate", *map(str, arguments), "--data", str(data), *output])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capfd.readouterr()
-        return Typed(int(ended.value.code or 0), captured.out, captured.err)
+        return typed(monkeypatch, capfd, "evaluate", *arguments, "--data", data, *output)
 
     return run
 
@@ -175,7 +156,7 @@ def test_every_table_counts_the_clips_with_the_right_student(evaluate: Type, des
     assert any(difference[device]["accuracy"]["value"] for device in ("a", "s1", "s3"))
     for kind, name in (("general", "general"), ("own", "device_specific")):
         counts = Counter((clip.scene, best(getattr(clip, kind))) for clip in clips)
-        assert found["confusion"][name] == [[counts[truth, said] for said in SCENES] for truth in SCENES]
+        assert found["confusion"][name]["value"] == [[counts[truth, said] for said in SCENES] for truth in SCENES]
         assert len({said for _, said in counts}) > 2  # students with opinions, or nothing was tested
     overall = found["students"]["general"]["overall"]["all"]["accuracy"]
     assert overall["low"] < overall["value"] < overall["high"]
@@ -198,7 +179,7 @@ def test_the_folder_holds_the_same_numbers_in_every_file(
         assert row["system"] == "system"
         if row["table"] == "confusion":
             place = SCENES.index(row["row"]), SCENES.index(row["column"])
-            assert float(row["value"]) == found["confusion"][row["students"]][place[0]][place[1]]
+            assert float(row["value"]) == found["confusion"][row["students"]]["value"][place[0]][place[1]]
             assert row["low"] == row["high"] == ""
         else:
             cell = found["students"][row["students"]][row["table"]][row["row"]][row["column"]]
@@ -215,17 +196,24 @@ def test_the_folder_holds_the_same_numbers_in_every_file(
 
 def test_people_read_tables_and_learn_where_the_rest_is(evaluate: Type, desk: Desk, clips: list[Clip]) -> None:
     answer = evaluate(desk.system)
+    found = json.loads(evaluate(desk.system, "--json").out)
     lines = [line.split() for line in answer.out.splitlines()]
-    first = next(line for line in lines if line[:1] == ["general"])
-    members = [[clip for clip in clips if clip.device in devices] for devices in GROUPS.values()]
-    assert first[1:5] == [f"{macro(mine, 'general'):.2%}" for mine in (*members, clips)]
-    for group, devices in GROUPS.items():
-        for device in devices:
-            mine = [clip for clip in clips if clip.device == device]
-            shares = [f"{macro(mine, kind):.2%}" for kind in ("general", "own")]
-            assert next(line for line in lines if line[:2] == [device, f"({group})"])[2:4] == shares
-    gain = macro(clips, "own") - macro(clips, "general")
-    assert next(line for line in lines if line[:1] == ["difference"])[4] == f"{gain:+z.2%}"
+    rows = {
+        **{group: [clip for clip in clips if clip.device in devices] for group, devices in GROUPS.items()},
+        "accuracy": clips,
+        **{f"{device} ({group})": [clip for clip in clips if clip.device == device]
+           for group, devices in GROUPS.items() for device in devices},
+        **{scene: [clip for clip in clips if clip.scene == scene] for scene in SCENES},
+    }  # fmt: skip
+    for name, mine in rows.items():
+        words = name.split()
+        told = next(line for line in lines if line[: len(words)] == words)[len(words) :]
+        gain = macro(mine, "own") - macro(mine, "general")
+        assert told[::3] == [f"{macro(mine, 'general'):.2%}", f"{macro(mine, 'own'):.2%}", f"{gain:+z.2%}"]
+    whole = found["students"]["device_specific"]["overall"]["all"]
+    accuracy, loss = whole["accuracy"], whole["log_loss"]
+    assert f"{accuracy['value']:.2%} [{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]" in answer.out
+    assert f"{loss['value']:.3f} [{loss['low']:.3f}, {loss['high']:.3f}]" in answer.out
     assert lines[-1][0].endswith("OUT")
     assert "Heard as, share of each scene's clips (device-specific)" in answer.out
     counts = Counter((clip.scene, best(clip.own)) for clip in clips)
@@ -233,6 +221,65 @@ def test_people_read_tables_and_learn_where_the_rest_is(evaluate: Type, desk: De
         row = [counts[scene, said] for said in SCENES]
         shares = [f"{count / sum(row):.0%}" for count in row if count]
         assert next(line for line in lines if line[:2] == [str(number), scene])[2:] == shares
+    for device in ("base", "a", "s1", "s3"):
+        assert [device, found["systems"][0]["name"], "folded", "fp16", "1,732", "9,700"] in lines
+
+
+def test_each_student_is_there_once_with_what_it_costs(evaluate: Type, desk: Desk, tmp_path: Path) -> None:
+    shared = Path(shutil.copytree(desk.system, tmp_path / "shared"))
+    write_system(shared, "base", {"a": "for-a", "b": "for-a", "c": "base"})
+    found = json.loads(evaluate(shared, "--json").out)
+    bundle = load_bundle(desk.system / "base")
+    cost = form_cost(bundle.architecture, bundle.form)
+    assert cost.weight_bytes == bundle.weight_bytes
+    expected = {
+        "variant": "float", "name": bundle.architecture.identity, "precision": "fp16", "form": "folded",
+        "params": cost.params, "weight_bytes": cost.weight_bytes, "macs": cost.macs, "products": cost.products,
+        "peak_bytes": cost.peak_bytes,
+    }  # fmt: skip
+    assert found["systems"][0]["students"] == [
+        {"devices": ["base", "c"], **expected}, {"devices": ["a", "b"], **expected}
+    ]  # fmt: skip
+    with (tmp_path / "OUT" / "costs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["system"], row["devices"], row["weight_bytes"]) for row in rows] == [
+        ("shared", "base c", str(cost.weight_bytes)), ("shared", "a b", str(cost.weight_bytes))
+    ]  # fmt: skip
+
+
+def test_another_way_of_running_a_system_stands_beside_the_usual_one(
+    evaluate: Type, desk: Desk, clips: list[Clip], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Here the students of other recording devices stand for quantised ones."""
+    usual = open_system(desk.system)
+    odd = System({**usual.predictors, "a": usual.predictors["s1"], "base": usual.predictors["s3"]})
+    monkeypatch.setattr(evaluation_module, "open_variants", lambda _: {"float": usual, "int8": odd})
+    found = json.loads(evaluate(desk.system, "--json", "--submission", "x.csv").out)
+    check_tables(found["students"]["general"], clips, "general")
+    check_tables(found["students"]["device_specific"], clips, "own")
+    assert list(found["labels"].items()) == [
+        ("general", "general, float"), ("general_int8", "general, int8"),
+        ("device_specific", "device-specific, float"), ("device_specific_int8", "device-specific, int8"),
+        ("difference", "difference, float"), ("difference_int8", "difference, int8"),
+        ("int8_less_float", "int8 less float"),
+    ]  # fmt: skip
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NAS_CACHE", str(desk.folder / "cache"))
+    alone = json.loads(evaluate(desk.system / "for-s3", "--json").out)
+    assert found["students"]["general_int8"] == alone["students"]["general"]
+    assert found["confusion"]["general_int8"] == alone["confusion"]["general"]
+    devices = {kind: found["students"][kind]["devices"] for kind in found["labels"]}
+    for device in devices["general"]:
+        value = {kind: table[device]["accuracy"]["value"] for kind, table in devices.items()}
+        assert value["difference_int8"] == pytest.approx(value["device_specific_int8"] - value["general_int8"])
+        assert value["int8_less_float"] == pytest.approx(value["device_specific_int8"] - value["device_specific"])
+    assert devices["int8_less_float"]["s1"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert any(row["accuracy"]["value"] for row in devices["int8_less_float"].values())
+    assert [(each["variant"], each["devices"]) for each in found["systems"][0]["students"]][4:] == [
+        ("int8", ["base", "s3"]), ("int8", ["a", "s1"])
+    ]  # fmt: skip
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == len(clips) + 1
 
 
 def test_a_second_evaluation_finds_the_features_and_gives_the_same(
@@ -313,11 +360,25 @@ def test_several_seeds_are_told_by_mean_and_interval(
                 assert cell["value"] == pytest.approx(np.mean(values))
                 if column == "log_loss":
                     assert cell["high"] - cell["value"] == pytest.approx(half, rel=1e-5)
-    evaluate(*paths)
+    told = found["confusion"]["general"]
+    for truth, row in enumerate(told["value"]):
+        assert sum(row) == pytest.approx(sum(clip.scene == SCENES[truth] for clip in clips))
+        for low, value, high in zip(told["low"][truth], row, told["high"][truth], strict=True):
+            assert 0 <= low <= value <= high <= sum(row) + 1e-9
+    assert any(low < high for low, high in zip(told["low"][0], told["high"][0], strict=True))
+    out = evaluate(*paths).out
+    groups = found["students"]["general"]["groups"]
+    for group, row in groups.items():
+        low, high = (f"{100 * row['accuracy'][end]:.1f}" for end in ("low", "high"))
+        assert [group, f"{row['accuracy']['value']:.2%}", f"[{low},", f"{high}]"] in [
+            line.split() for line in out.splitlines()
+        ]
     with (tmp_path / "OUT" / "scores.csv").open() as file:
-        assert dict.fromkeys(row["system"] for row in csv.DictReader(file)) == dict.fromkeys(
-            ["base", "for-a", "for-s1", "mean"]
-        )
+        rows = list(csv.DictReader(file))
+    assert dict.fromkeys(row["system"] for row in rows) == dict.fromkeys(["base", "for-a", "for-s1", "mean"])
+    assert all(row["low"] and row["high"] for row in rows if row["system"] == "mean")
+    with (tmp_path / "OUT" / "costs.csv").open() as file:
+        assert [row["system"] for row in csv.DictReader(file)] == ["base", "for-a", "for-s1"]
     with (tmp_path / "OUT" / "predictions.csv").open() as file:
         assert Counter(row["system"] for row in csv.DictReader(file)) == dict.fromkeys(
             ["base", "for-a", "for-s1"], len(clips)
@@ -386,7 +447,7 @@ def test_what_does_not_belong_together_is_told_in_one_sentence(evaluate: Type, d
     assert evaluate(base, deaf).told(2, "hears other features than")
     assert evaluate(base, desk.system).told(2, "has students for other recording devices than")
     assert evaluate(base, desk.system / "for-a", "--submission", "x.csv").told(2, "has the answers of one system")
-    assert evaluate(base, "--submission", "none/x.csv").told(2, "none/x.csv cannot be written: No such file")
+    assert evaluate(base, "--submission", "none/x.csv").told(2, "none/x.csv cannot be written: there is no folder")
     assert evaluate(base, data=tmp_path / "none").told(2, "there is no such folder")
     assert evaluate(base, "--train-list", "split7").told(2, "split_setup/split7.csv is missing")
     assert evaluate(tmp_path / "none").told(2, "No such file")
@@ -426,6 +487,11 @@ def test_a_checkpoint_of_real_weights_scores_a_real_data_set_of_its_scenes(
         -np.mean(np.log([0.981, 0.970, 0.902, 0.789, 0.951])), abs=0.01
     )
     assert found["name"] == "cp_mobile_2023_c0a7nzin"
+
+
+def test_it_knows_no_database(evaluate: Type, desk: Desk) -> None:
+    answer = evaluate(desk.system, "--storage", "sqlite:///x.db")
+    assert (answer.code, "No such option" in answer.err, "--storage" in answer.err) == (2, True, True)
 
 
 def test_the_command_starts_without_torch() -> None:

@@ -17,7 +17,7 @@ from nas.full_training import judgeable_devices
 from trainers.evaluation import logits_of, score
 from trainers.material import Material
 from trainers.published import BASE
-from trainers.systems import open_system
+from trainers.systems import open_system, open_variants
 
 FULL = """\
 full:
@@ -166,7 +166,8 @@ def test_what_is_deployed_is_taught_in_int8_too_where_that_is_asked_for(
     described = json.loads((desk.folder / "rounded" / BASE / "architecture.json").read_text())
     assert answer["int8"]["weight_bytes"] == described["cost"]["int8"]["weight_bytes"]
     assert all((desk.folder / "rounded" / name / "model.int8.onnx").exists() for name in (BASE, *kept))
-    assert not (Path(found["folder"]) / BASE / "model.int8.onnx").exists()
+    assert list(open_variants(desk.folder / "rounded")) == ["float", "int8"]
+    assert list(open_variants(Path(found["folder"]))) == ["float"]
 
 
 def test_over_the_budget_is_said_by_the_exit_code(desk: ExportDesk, found: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nas.answers import Kinds
 from studies.evaluation_figures import confusion_figure, device_figure, scene_figure
 from studies.evaluation_page import evaluation_page, evaluation_view
 from studies.one_page import embedded, one_page, page_file
@@ -39,21 +40,42 @@ def tables(shift: float = 0.0, half: float | None = 0.02) -> dict[str, Any]:
     }
 
 
+def counts(value: list[list[float]], half: float | None = None) -> dict[str, Any]:
+    def moved(by: float) -> list[list[float | None]]:
+        return [[None if half is None else count + by for count in row] for row in value]
+
+    return {"value": value, "low": moved(-(half or 0)), "high": moved(half or 0)}
+
+
+def student(devices: list[str], variant: str = "float", weight_bytes: int = 122_296) -> dict[str, Any]:
+    return {
+        "variant": variant, "devices": devices, "name": "0123", "form": "folded", "precision": "fp16",
+        "params": weight_bytes // 2, "weight_bytes": weight_bytes, "macs": 29_419_156, "products": 29_416_448,
+        "peak_bytes": 348_160,
+    }  # fmt: skip
+
+
 def document(
-    *, specific: bool = True, runs: int = 1, name: str = "export-3", half: float | None = 0.02
+    *, specific: bool = True, runs: int = 1, name: str = "export-3", half: float | None = 0.02, int8: bool = False
 ) -> dict[str, Any]:
     """As `nas evaluate --json` prints it."""
-    students = {"general": tables(half=half)}
-    confusion = {"general": [[8, 2, 0], [3, 6, 1], [0, 0, 0]]}
+    variants = ["float", "int8"] if int8 else ["float"]
+    kinds = Kinds.of(variants, specific)
+    students = {kind: tables(half=half) for kind in kinds.labels}
+    confusion = {
+        kind: counts([[8, 2, 0], [3, 6, 1], [0, 0, 0]]) for kind in kinds.labels if kind not in kinds.differences
+    }
     if specific:
-        students |= {"device_specific": tables(0.0126, half), "difference": tables(half=half)}
+        students["device_specific"] = tables(0.0126, half)
         students["difference"]["overall"]["all"]["accuracy"] = cell(0.0126, half)
-        confusion["device_specific"] = [[10, 0, 0], [4, 5, 1], [0, 0, 0]]
+        confusion["device_specific"] = counts([[10, 0, 0], [4, 5, 1], [0, 0, 0]], 1.5 if runs > 1 else None)
+    costs = [student(devices, variant) for variant in variants for devices in [["base"], ["a"]][: 1 + specific]]
     return {
         "version": 1,
         "name": name,
         "systems": [
-            {"label": f"{name}-{i}", "path": f"/{i}", "name": "0123", "devices": ["a"] * specific} for i in range(runs)
+            {"label": f"{name}-{i}", "path": f"/{i}", "name": "0123", "devices": ["a"] * specific, "students": costs}
+            for i in range(runs)
         ],
         "data": {
             "folder": "/data", "digest": "d" * 16, "part": "test", "train_list": "split25", "clips": 29680,
@@ -63,6 +85,9 @@ def document(
         "interval": {"level": 0.95, "over": "locations", "method": "How the intervals were made."},
         "scenes": SCENES,
         "devices": DEVICES,
+        "labels": kinds.labels,
+        "differences": list(kinds.differences),
+        "deployed": kinds.deployed,
         "students": students,
         "confusion": confusion,
         "runs": [{"label": f"{name}-{i}", "students": students} for i in range(runs)],
@@ -75,17 +100,71 @@ def text_of(value: Any) -> str:
 
 def test_the_tables_are_laid_out_as_in_the_reports() -> None:
     view = evaluation_view(document())
-    assert view["overall"]["columns"] == ["", "Real", "Seen", "Unseen", "Accuracy", "95 % interval", "Log loss"]
-    assert view["overall"]["rows"] == [
-        ["general", "60.00%", "55.00%", "50.00%", "59.00%", "57.0 to 61.0%", "1.250"],
-        ["device-specific", "61.26%", "56.26%", "51.26%", "60.26%", "58.3 to 62.3%", "1.237"],
-        ["difference", "+60.00%", "+55.00%", "+50.00%", "+1.26%", "-0.7 to +3.3%", "+1.250"],
+    assert view["overall"]["columns"] == ["", "Real", "Seen", "Unseen", "Accuracy", "Log loss"]
+    rows = view["overall"]["rows"]
+    assert values_of(rows) == [
+        ["general", "60.00%", "55.00%", "50.00%", "59.00%", "1.250"],
+        ["device-specific", "61.26%", "56.26%", "51.26%", "60.26%", "1.237"],
+        ["difference", "+60.00%", "+55.00%", "+50.00%", "+1.26%", "+1.250"],
     ]
+    assert rows[0][1] == ["60.00%", "58.0 to 62.0"]
+    assert rows[1][4:] == [["60.26%", "58.3 to 62.3"], ["1.237", "1.217 to 1.257"]]
+    assert rows[2][4] == ["+1.26%", "-0.7 to +3.3"]
     assert view["devices"]["columns"] == ["", "a", "b", "s1", "s4"]
-    assert view["devices"]["rows"][1] == ["device-specific", "71.26%", "66.26%", "61.26%", "56.26%"]
-    assert view["scenes"]["rows"][1][:3] == ["metro station", "45.00%", "43.0 to 47.0%"]
+    assert values_of(view["devices"]["rows"])[1] == ["device-specific", "71.26%", "66.26%", "61.26%", "56.26%"]
+    assert view["devices"]["rows"][2][4] == ["+55.00%", "+53.0 to +57.0"]
+    assert view["scenes"]["columns"] == ["Scene", "General", "Device-specific", "Difference"]
+    assert view["scenes"]["rows"][1] == [
+        "metro station", ["45.00%", "43.0 to 47.0"], ["46.26%", "44.3 to 48.3"], ["+45.00%", "+43.0 to +47.0"]
+    ]  # fmt: skip
     assert view["status"].startswith("29,680 test clips from 146 locations and 4 recording devices. 1 recording device")
     assert [fact["value"] for fact in view["facts"]] == ["59.0%", "60.3%", "+1.3%", "1.237", "29,680", "146"]
+    assert [fact["note"] for fact in view["facts"]][:3] == ["57.0 to 61.0%", "58.3 to 62.3%", "-0.7 to +3.3%"]
+
+
+def values_of(rows: list[list[Any]]) -> list[list[str]]:
+    """Without the intervals."""
+    return [[each if isinstance(each, str) else each[0] for each in row] for row in rows]
+
+
+def test_each_student_is_there_once_with_its_cost() -> None:
+    told = evaluation_view(document())["costs"]
+    assert told["columns"] == [
+        "Student", "Design", "Form", "Precision", "Parameters", "Weight bytes", "MACs", "Peak bytes"
+    ]  # fmt: skip
+    assert told["words"] == 4
+    costs = ["0123", "folded", "fp16", "61,148", "122,296", "29,419,156", "348,160"]
+    assert told["rows"] == [["base", *costs], ["a", *costs]]
+    odd = document(runs=2, int8=True)
+    odd["systems"][1]["students"] = [student(["base", "b"], "int8", 64_000)]
+    several = evaluation_view(odd)["costs"]
+    assert several["columns"][: several["words"]] == ["Student", "System", "Run as", "Design", "Form", "Precision"]
+    assert [row[:3] for row in several["rows"]] == [
+        ["base", "export-3-0", "float"],
+        ["a", "export-3-0", "float"],
+        ["base", "export-3-0", "int8"],
+        ["a", "export-3-0", "int8"],
+        ["base, b", "export-3-1", "int8"],
+    ]
+    assert several["rows"][-1][7] == "64,000"
+
+
+def test_variants_stand_side_by_side() -> None:
+    told = document(int8=True)
+    told["students"]["int8_less_float"]["overall"]["all"]["accuracy"] = cell(-0.004)
+    view = evaluation_view(told)
+    names = ["general, float", "general, int8", "device-specific, float", "device-specific, int8"]
+    assert [row[0] for row in view["overall"]["rows"]] == [
+        *names, "difference, float", "difference, int8", "int8 less float"
+    ]  # fmt: skip
+    assert view["overall"]["rows"][-1][4] == ["-0.40%", "-2.4 to +1.6"]
+    traces = view["devices"]["figure"]["data"]
+    assert [trace["name"] for trace in traces] == names
+    looks = {(trace["marker"]["color"], trace["marker"]["pattern"]["shape"]) for trace in traces}
+    assert len(looks) == 4
+    assert len(view["confusion"]) == 4
+    assert view["devices"]["caption"].startswith("Device-specific, float: best on a, real (71.3%)")
+    assert view["facts"][1]["label"] == "Device-specific, float"
 
 
 @pytest.mark.parametrize(("specific", "runs"), [(True, 1), (False, 1), (True, 3), (False, 3)])
@@ -109,21 +188,21 @@ def test_captions_name_the_best_the_worst_and_the_commonest_mistakes() -> None:
         "metro station as tram (10%)."
     )
     perfect = document(specific=False)
-    perfect["confusion"]["general"] = [[3, 0, 0], [0, 2, 0], [0, 0, 1]]
+    perfect["confusion"]["general"] = counts([[3, 0, 0], [0, 2, 0], [0, 0, 1]])
     assert evaluation_view(perfect)["confusion"][0]["caption"] == "Every clip was recognised."
 
 
 def test_without_intervals_nothing_is_promised() -> None:
     view = evaluation_view(document(half=None))
     assert view["facts"][0]["note"] == "no interval"
-    assert view["overall"]["rows"][0][5] == ""
+    assert view["overall"]["rows"][0][4:] == ["59.00%", "1.250"]
     assert set(view["devices"]["figure"]["data"][0]["error_y"]["array"]) == {0}
 
 
 def test_figures_draw_the_values_and_their_intervals() -> None:
     told = document()["students"]
     told["general"]["devices"]["b"]["accuracy"] = {"value": 0.65, "low": 0.6, "high": 0.66}
-    kinds = {kind: told[kind] for kind in ("general", "device_specific")}
+    kinds = {"general": told["general"], "device-specific": told["device_specific"]}
     bars = device_figure({kind: each["devices"] for kind, each in kinds.items()}, DEVICES)
     assert [trace.name for trace in bars.data] == ["general", "device-specific"]
     assert [list(level) for level in bars.data[0].x] == [["real", "real", "seen", "unseen"], ["a", "b", "s1", "s4"]]
@@ -134,7 +213,10 @@ def test_figures_draw_the_values_and_their_intervals() -> None:
     assert list(lying.data[1].y) == ["airport", "metro station", "tram"]
     assert list(lying.data[1].x) == pytest.approx([0.5126, 0.4626, 0.4126])
     assert lying.layout.yaxis.autorange == "reversed"
-    heat = confusion_figure([[8, 2, 0], [3, 996, 1], [0, 0, 0]], SCENES).data[0]
+    heat = confusion_figure(counts([[8, 2, 0], [3, 996, 1], [0, 0, 0]]), SCENES).data[0]
+    assert list(heat.customdata[1]) == ["3 clips", "996 clips", "1 clip"]
+    several = confusion_figure(counts([[8.25, 2, 0], [3, 996, 1], [0, 0, 0]], 1.5), SCENES).data[0]
+    assert several.customdata[0][0] == "8.25 clips (6.75 to 9.75)"
     assert [list(row) for row in heat.z] == [[0.8, 0.2, 0], [0.003, 0.996, 0.001], [None] * 3]
     assert [list(row) for row in heat.text] == [["80", "20", ""], ["", "100", ""], ["", "", ""]]
     evil = document()["students"]["general"]["scenes"] | {"<b>": {"accuracy": cell(0.5)}}
@@ -233,8 +315,12 @@ def test_the_page_draws_everything(opened: Callable[..., Any]) -> None:
     assert page.locator("#devices-figure .errorbar").count() == 2 * len(DEVICES)
     rows = page.locator("#overall tbody tr").all()
     assert rows[1].inner_text().split()[:2] == ["device-specific", "61.26%"]
+    assert page.locator("#overall .range").count() == 3 * 5
+    assert page.locator("#devices .range").count() == 3 * len(DEVICES)
+    assert page.locator("#costs tbody tr").count() == 4
+    assert page.locator("#costs th:not(.number)").count() == 5 + 4  # the heads of words, and of the rows
     assert page.locator("#runs tbody tr").count() == 2
-    assert page.locator("#confusion h3").all_inner_texts() == ["General students", "Device-specific students"]
+    assert page.locator("#confusion h3").all_inner_texts() == ["General", "Device-specific"]
     button = page.locator("#devices").get_by_role("button", name="general", exact=True)
     button.press("Enter")
     until(page, "document.querySelectorAll('#devices-figure .barlayer .point').length === 4")

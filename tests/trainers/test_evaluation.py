@@ -95,3 +95,12 @@ def test_logits_come_in_the_order_of_the_rows_whatever_the_batch():
         assert found.dtype == np.float32
     assert network.training
     assert torch.equal(network[0].running_mean, statistics)
+
+
+def test_a_network_without_parameters_is_heard_too():
+    class Loudness(torch.nn.Module):
+        def forward(self, features):
+            return features.sum(dim=(2, 3)).repeat(1, 2)
+
+    features = np.arange(12, dtype=np.float16).reshape(3, 2, 2)
+    assert logits_of(Loudness(), features, np.array([2, 0])).tolist() == [[38, 38], [6, 6]]

@@ -33,6 +33,9 @@ def said(clips: JudgedClips, seed: int, strength: float) -> np.ndarray:
     return (noise + strength * np.eye(len(SCENES))[clips.labels]).astype(np.float32)
 
 
+DIFFERENCE = {"difference": ("device_specific", "general")}
+
+
 def macro(rows: Sequence[int], labels: Sequence[int], heard: Sequence[int]) -> float:
     shares = []
     for scene in range(len(SCENES)):
@@ -91,7 +94,7 @@ def test_every_cell_equals_its_definition_and_every_interval_that_of_clips_drawn
     clips = judged()
     general, specific = said(clips, 1, 0.7), said(clips, 2, 1.1)
     draws = LocationDraws.of(clips.locations, seed=4, draws=40)
-    card = scorecard(general, specific, clips, draws)
+    card = scorecard({"general": general, "device_specific": specific}, DIFFERENCE, clips, draws)
     assert list(dict.fromkeys(card["students"])) == ["general", "device_specific", "difference"]
     again = drawn_again(clips, draws)
     everything = list(range(len(clips.labels)))
@@ -119,19 +122,20 @@ def test_every_cell_equals_its_definition_and_every_interval_that_of_clips_drawn
 def test_the_confusion_counts_every_clip() -> None:
     clips = judged()
     general, specific = said(clips, 1, 0.7), said(clips, 2, 1.1)
-    card = scorecard(general, specific, clips, LocationDraws.of(clips.locations, seed=0, draws=5))
+    draws = LocationDraws.of(clips.locations, seed=0, draws=5)
+    card = scorecard({"general": general, "device_specific": specific}, DIFFERENCE, clips, draws)
     for students, logits in (("general", general), ("device_specific", specific)):
         expected = [[0] * 4 for _ in range(4)]
         for label, heard in zip(clips.labels, logits.argmax(axis=1), strict=True):
             expected[label][heard] += 1
-        assert confusion(card, students) == expected
+        assert confusion(card, students) == {"value": expected, "low": [[None] * 4] * 4, "high": [[None] * 4] * 4}
         assert expected[3] == [0] * 4
     assert not ((card["table"] == "confusion") & (card["students"] == "difference")).any()
 
 
 def test_without_device_students_there_is_nothing_to_compare() -> None:
     clips = judged()
-    card = scorecard(said(clips, 1, 1.0), None, clips, LocationDraws.of(clips.locations, seed=0, draws=5))
+    card = scorecard({"general": said(clips, 1, 1.0)}, {}, clips, LocationDraws.of(clips.locations, seed=0, draws=5))
     assert set(card["students"]) == {"general"}
     assert nested(card, "device_specific") == {}
 
@@ -142,14 +146,15 @@ def test_one_location_promises_no_interval() -> None:
         clips.labels, np.where(clips.locations == "city-4", "s4", "a"), clips.locations, SCENES, TRAINED
     )
     draws = LocationDraws.of(clips.locations, seed=0, draws=30)
-    found = nested(scorecard(said(clips, 1, 1.0), None, alone, draws), "general")
+    found = nested(scorecard({"general": said(clips, 1, 1.0)}, {}, alone, draws), "general")
     assert found["devices"]["s4"]["accuracy"]["low"] is None
     assert found["groups"]["unseen"]["accuracy"]["high"] is None
     assert found["devices"]["a"]["accuracy"]["low"] is not None
     assert NO_CLIPS not in found["scenes"]
     nowhere = JudgedClips(clips.labels, clips.devices, np.full(len(clips.labels), "x"), SCENES, TRAINED)
     whole = nested(
-        scorecard(said(clips, 1, 1.0), None, nowhere, LocationDraws.of(nowhere.locations, seed=0, draws=9)), "general"
+        scorecard({"general": said(clips, 1, 1.0)}, {}, nowhere, LocationDraws.of(nowhere.locations, seed=0, draws=9)),
+        "general",
     )
     assert {cell["low"] for row in whole.values() for each in row.values() for cell in each.values()} == {None}
 
@@ -172,20 +177,31 @@ def test_devices_stand_by_group_and_number() -> None:
 def test_several_systems_are_told_by_their_mean_and_the_spread_between_them() -> None:
     clips = judged()
     draws = LocationDraws.of(clips.locations, seed=0, draws=10)
-    cards = [scorecard(said(clips, seed, 0.5 + seed), said(clips, 9, 2.0), clips, draws) for seed in (1, 2, 3)]
-    together = over_systems(cards)
+    strong = said(clips, 9, 2.0)
+    cards = [
+        scorecard({"general": said(clips, seed, 0.5 + seed), "device_specific": strong}, DIFFERENCE, clips, draws)
+        for seed in (1, 2, 3)
+    ]
+    together = over_systems(cards, DIFFERENCE)
     assert len(together) == len(cards[0])
-    for row, (students, table, _, column, value, low, high) in enumerate(together.itertuples(index=False, name=None)):
+    for row, (students, table, truth, column, value, low, high) in enumerate(
+        together.itertuples(index=False, name=None)
+    ):
         values = [float(card["value"].iloc[row]) for card in cards]
         mean = sum(values) / 3
-        half = 4.302653 * (sum((each - mean) ** 2 for each in values) / 2 / 3) ** 0.5
+        half = 4.30265273 * (sum((each - mean) ** 2 for each in values) / 2 / 3) ** 0.5
         bounds = [mean - half, mean + half]
-        if column == "accuracy" and students != "difference":
-            bounds = [max(bounds[0], 0.0), min(bounds[1], 1.0)]
-        if table == "confusion":
-            bounds = [float("nan")] * 2
+        if students != "difference":
+            most = {"accuracy": 1.0, "log_loss": float("inf")}.get(column)
+            if table == "confusion":
+                most = float((clips.labels == SCENES.index(truth)).sum())
+            bounds = [max(bounds[0], 0.0), min(bounds[1], most)]
         assert [value, low, high] == pytest.approx([mean, *bounds], abs=1e-6, nan_ok=True)
     assert (together["high"] == 1).any()
+    counts = confusion(together, "general")
+    assert 0 < counts["low"][0][0] < counts["value"][0][0] < counts["high"][0][0]
+    assert 0.0 in counts["low"][0]
+    assert counts["high"][3] == [0.0] * 4
     assert together.loc[together["students"] == "difference", "low"].min() < 0
     with pytest.raises(ValueError, match="different tables"):
-        over_systems([cards[0], scorecard(said(clips, 1, 1.0), None, clips, draws)])
+        over_systems([cards[0], scorecard({"general": said(clips, 1, 1.0)}, {}, clips, draws)], DIFFERENCE)

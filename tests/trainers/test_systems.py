@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from trainers.export import load_bundle
 from trainers.predictions import PredictorError
 from trainers.published import LAYOUTS, CheckpointError
 from trainers.synthetic import SCENES
-from trainers.systems import System, answers, open_system, write_system
+from trainers.systems import FLOAT, System, answers, open_system, open_variants, write_system
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,8 @@ def test_one_student_alone_has_no_device_specific_answers(folder: Path) -> None:
 def test_devices_may_share_a_student_and_a_device_without_clips_changes_nothing(folder: Path) -> None:
     system = write_system(folder, devices={"a": "of-a", "b": "of-a", "c": "of-s1"})
     assert system.predictors["a"].network is system.predictors["b"].network
+    assert list(system.students) == [("base",), ("a", "b"), ("c",)]
+    assert all(student.device == devices[0] for devices, student in system.students.items())
     features = np.ones((2, FRONT_END.mels, FRONT_END.frames), dtype=np.float16)
     _, specific = answers(system, features, np.array([1, 0]), np.array(["b", "s6"]))
     np.testing.assert_allclose(specific[0], plain_logits(folder / "of-a", features)[0], atol=1e-5)
@@ -110,6 +113,18 @@ def test_a_published_checkpoint_is_a_system(tmp_path: Path) -> None:
     system = open_system(tmp_path / "one.ckpt")
     assert (system.name, system.devices, system.scenes) == ("CP-Mobile 2025", ("a", "s2"), layout.scenes)
     assert [system.predictor(device).device for device in ("a", "b")] == ["a", "base"]
+    assert list(system.students) == [("base",), ("a",), ("s2",)]
+    for student in system.students.values():  # by the challenge's counter, unfolded, in the float32 of the file
+        assert (student.precision, student.cost.form, student.cost.weight_bytes) == ("fp32", "training", 4 * 61_148)
+        assert student.cost.macs == 29_419_156
+
+
+def test_a_student_costs_what_its_bundle_says(bundles: Path) -> None:
+    system = open_variants(bundles / "base")[FLOAT]
+    (student,) = system.students.values()
+    told = json.loads((bundles / "base" / "architecture.json").read_text())
+    assert asdict(student.cost) == told["cost"]["deployed"]
+    assert student.precision == told["architecture"]["precision"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from trainers.export.bundle import Bundle, Int8Student, int8_cost, load_bundle, write_bundle
 from trainers.export.manifest import ExportError
+from trainers.export.runtime import OnnxNetwork
 from trainers.export.verify import BundleReport, verify_bundle
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "BundleReport",
     "ExportError",
     "Int8Student",
+    "OnnxNetwork",
     "int8_cost",
     "load_bundle",
     "verify_bundle",

@@ -23,6 +23,7 @@ from trainers.augmentation.batches import augmented
 from trainers.averaging import AveragedNetwork
 from trainers.distillation import distillation_loss
 from trainers.fit_clips import FitClips
+from trainers.freed_memory import keep_freed_memory
 from trainers.material import Material
 from trainers.recipe import Optimizer, Recipe
 from trainers.threads import torch_threads
@@ -84,6 +85,7 @@ class Training:
     ) -> None:
         if len(material.rows["fit"]) < 2:
             raise InputError(f"there are {len(material.rows['fit'])} clips to learn from; a training needs at least 2")
+        keep_freed_memory()
         self.network = channels_last(network.to(device))
         self.recipe = recipe
         self.epochs_done = 0

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from search_spaces.blocks.residual_norm import residual_norm
 from search_spaces.parts import InnerNorm, StageNorm
 
 
@@ -20,8 +21,12 @@ class ResidualNormalization(nn.Module):
         self.instance_norm = _InstanceNorm(channels, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        norm = self.instance_norm
+        # Not under autocast, where the map is in bfloat16 and its statistics would be too.
+        if self.training and x.device.type == "cpu" and x.dtype == norm.weight.dtype and x.shape[2] * x.shape[3] > 1:
+            return residual_norm(x, self.lambda_param, norm.weight, norm.bias, norm.eps)
         # In this order: the instance norm's own result is contiguous, and a sum takes the format of its first term.
-        normed: Tensor = self.lambda_param * x + self.instance_norm(x)
+        normed: Tensor = self.lambda_param * x + norm(x)
         return normed
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from nas.stopping import Lead
 from nas.trial_book import Candidate
 
 log = logging.getLogger("acoustic_nas.display")
@@ -63,10 +64,10 @@ class Display:
 
         return report
 
-    def searching(self, *, complete: int, wanted: int, epochs: int, best_accuracy: float) -> None:
-        """The search begins, or goes on, with so many of its students trained, the best with that accuracy."""
+    def searching(self, *, taught: int, wanted: int, epochs: int, best_accuracy: float) -> None:
+        """The search begins, or goes on, with so many of its students taught, the best with that accuracy."""
         self._epochs, self._best = epochs, best_accuracy
-        self._students = self._progress.add_task("students", total=wanted, completed=complete, note="")
+        self._students = self._progress.add_task("students", total=wanted, completed=taught, note="")
 
     def started(self, candidate: Candidate) -> None:
         heard, deployed = candidate.architecture.input, candidate.cost.deployed
@@ -83,9 +84,11 @@ class Display:
         accuracy = float(outcome["accuracy"])
         self._best = max(self._best, accuracy)
         log.info("trial %d: accuracy %.1f%% in %.0f s", number, 100 * accuracy, outcome["seconds"])
-        self._leave(number)
-        if self._students is not None:
-            self._progress.update(self._students, advance=1, note=f"best accuracy {self._best:.1%}")
+        self._one_more(number)
+
+    def stopped(self, number: int, lead: Lead) -> None:
+        log.info("trial %d: stopped early, %s", number, lead)
+        self._one_more(number)
 
     def failed(self, number: int, error: str) -> None:
         log.warning("trial %d failed: %s", number, error)
@@ -94,6 +97,11 @@ class Display:
     def lost(self, number: int, error: str, *, again: bool) -> None:
         log.warning("trial %d %s: %s", number, "is tried again" if again else "is given up", error)
         self._leave(number)
+
+    def _one_more(self, number: int) -> None:
+        self._leave(number)
+        if self._students is not None:
+            self._progress.update(self._students, advance=1, note=f"best accuracy {self._best:.1%}")
 
     def _leave(self, number: int) -> None:
         task = self._tasks.pop(number, None)

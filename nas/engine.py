@@ -18,8 +18,15 @@ OBJECT_STORE_BYTES = 150_000_000
 """Nothing big travels through Ray (workers map the caches), and containers often have a small /dev/shm."""
 
 
-def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers: int, display: Display) -> None:
-    """Trains until the study has its number of students, `workers` at a time.
+def run(
+    book: TrialBook,
+    job: Callable[[Candidate], dict[str, Any]],
+    discard: Callable[[int], None],
+    *,
+    workers: int,
+    display: Display,
+) -> None:
+    """Trains until the study has its number of students, `workers` at a time; `job` and `discard` as for the searcher.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C. What was in flight stays RUNNING in the study; the next driver adopts it.
@@ -39,10 +46,11 @@ def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers:
     from ray import tune
     from ray.tune.error import TuneError
 
+    from nas.scheduler import BookScheduler
     from nas.searcher import BookSearcher
     from nas.worker import StudentWorker
 
-    searcher = BookSearcher(book, job, display)
+    searcher = BookSearcher(book, job, discard, display)
     terminated = False
 
     def on_terminate(signum: int, frame: object) -> None:
@@ -61,6 +69,7 @@ def run(book: TrialBook, job: Callable[[Candidate], dict[str, Any]], *, workers:
                 tune.with_resources(StudentWorker, {"cpu": 1}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
+                    scheduler=BookScheduler(searcher),
                     num_samples=-1,
                     max_concurrent_trials=workers,
                     reuse_actors=True,

@@ -4,6 +4,7 @@ import json
 import logging
 import platform
 import shlex
+import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -104,6 +105,10 @@ class _Course:
             validation_seed=validation_seed(self.study),
         )
 
+    def discard(self, number: int) -> None:
+        """Removes the folder of a student that was stopped early."""
+        shutil.rmtree(self.places.student(self.study.name, number), ignore_errors=True)
+
     def job(self, candidate: Candidate) -> dict[str, Any]:
         """The configuration of a worker for one candidate."""
         lesson = self.lesson(candidate.number, candidate.architecture, candidate.cost.deployed.form)
@@ -121,15 +126,15 @@ def _drive(
         with readable(parse(places.storage)), display.shown():
             course = _Course(study_file, prepare(study_file, recordings, places, display), places)
             study.set_user_attr("provenance", _provenance(recordings, course.prepared))
-            book = TrialBook(study, space, study_file.budget, study_file.search, study_file.seed)
+            book = TrialBook(study, space, study_file.budget, study_file.search, study_file.seed, study_file.stopping)
             book.enqueue_known_designs(study_file.features.mels, study_file.features.frames)
             display.searching(
-                complete=book.complete,
+                taught=book.taught,
                 wanted=study_file.search.trials,
                 epochs=study_file.student.epochs,
                 best_accuracy=book.best_accuracy,
             )
-            run_on_ray(book, course.job, workers=study_file.search.workers, display=display)
+            run_on_ray(book, course.job, course.discard, workers=study_file.search.workers, display=display)
             _look_at_the_test_list(course, study)
     except StudyError as error:
         raise NasError(f"{error} What it holds is safe: `nas resume {study_file.name}` carries on.") from error

@@ -7,6 +7,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from nas.display import Display
+from nas.stopping import Lead
 from nas.trial_book import Candidate, TrialBook
 from nas.worker import Blame
 from search_spaces.errors import NasError
@@ -20,14 +21,23 @@ class BookSearcher(Searcher):
 
     Args:
         job: The configuration of a worker for a candidate.
+        discard: Removes what a worker left of the student of a trial, which nobody will teach further.
     """
 
-    def __init__(self, book: TrialBook, job: Callable[[Candidate], dict[str, Any]], display: Display) -> None:
+    def __init__(
+        self,
+        book: TrialBook,
+        job: Callable[[Candidate], dict[str, Any]],
+        discard: Callable[[int], None],
+        display: Display,
+    ) -> None:
         super().__init__()  # without a metric: Tune would refuse a result that has an error in its place
         self._book = book
         self._job = job
+        self._discard = discard
         self._display = display
         self._numbers: dict[str, int] = {}
+        self._leads: dict[str, Lead] = {}
         self.failure: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
@@ -44,6 +54,13 @@ class BookSearcher(Searcher):
         self._numbers[trial_id] = candidate.number
         self._display.started(candidate)
         return self._job(candidate)
+
+    def stops(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether a student must stop after the epoch of this result; Tune then completes its trial with it."""
+        lead = self._book.reached(self._numbers[trial_id], json.loads(result["curve"]))
+        if lead is not None:
+            self._leads[trial_id] = lead
+        return lead is not None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if "epoch" in result:
@@ -64,6 +81,12 @@ class BookSearcher(Searcher):
             outcome = json.loads(result["outcome"])
             self._book.completed(number, outcome)
             self._display.completed(number, outcome)
+            return
+        lead = self._leads.pop(trial_id, None)
+        if lead is not None:
+            self._book.stopped(number, lead, json.loads(result["curve"]))
+            self._display.stopped(number, lead)
+            self._discard(number)
             return
         error = "its worker died" if died else str(result.get("error", "its worker stopped without a result"))
         blame = result.get("blame", Blame.UNKNOWN)

@@ -3,6 +3,7 @@
     proposed   RUNNING, while its choices are being written
     refused    PRUNED with a reason, its cost and its relative excess: over the budget, or a repeat
     in flight  RUNNING with a proposal: handed to a worker
+    stopped    PRUNED with a reason and its curve: led by enough students no dearer, it will not be taught further
     complete   COMPLETE with its accuracy, weight bytes and MACs
     failed     FAIL with the error: its training went wrong, or ended too often for unknown reasons
 
@@ -24,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.gate import Verdict, judge
 from nas.samplers import Samplers, distributions
+from nas.stopping import Lead, Stopping
 from nas.study_file import SearchSection
 from search_spaces.architecture import Architecture
 from search_spaces.budget import Budget
@@ -59,21 +61,30 @@ class TrialBook:
     Args:
         study: As from `studies.storage`; trials still RUNNING in it are adopted.
         seed: Of the study.
+        stopping: When a student is stopped early, as a rule that knows no students yet; never if None.
     """
 
     def __init__(
-        self, study: optuna.Study, space: StagedSpace, budget: Budget, search: SearchSection, seed: int
+        self,
+        study: optuna.Study,
+        space: StagedSpace,
+        budget: Budget,
+        search: SearchSection,
+        seed: int,
+        stopping: Stopping | None = None,
     ) -> None:
         self._study = study
         self._space = space
         self._budget = budget
         self._search = search
+        self._stopping = stopping or Stopping()
         self._samplers = Samplers(search.sampler, seed, space, budget)
         self._distributions = distributions(space)
         self._in_flight: dict[int, optuna.Trial] = {}
         self._taken: dict[str, int] = {}
         self._adopted: deque[optuna.Trial] = deque()
         self.complete = 0
+        self.stopped_early = 0
         self.best_accuracy = 0.0
         self._failures: list[str] = []
         for trial in study.get_trials(deepcopy=False):
@@ -85,12 +96,17 @@ class TrialBook:
         return len(self._in_flight)
 
     @property
+    def taught(self) -> int:
+        """How many students were taught, to the end or until they were stopped early."""
+        return self.complete + self.stopped_early
+
+    @property
     def wanted(self) -> int:
-        """How many more candidates must be handed out for the study to reach its number of trained students.
+        """How many more candidates must be handed out for the study to reach its number of taught students.
 
         Never fewer than there are adopted ones: whatever an earlier driver left is brought to an end.
         """
-        return max(len(self._adopted), self._search.trials - self.complete - self.in_flight)
+        return max(len(self._adopted), self._search.trials - self.taught - self.in_flight)
 
     def enqueue_known_designs(self, mels: int, frames: int) -> None:
         """Puts the known designs that fit space and budget before all other proposals, once in a study's life.
@@ -147,7 +163,38 @@ class TrialBook:
         deployed = trial.user_attrs["proposal"]["cost"]["deployed"]
         self._study.tell(number, [accuracy, deployed["weight_bytes"], deployed["macs"]])
         del self._in_flight[number]
+        self._stopping.remember(number, deployed, outcome["curve"])
         self._count(accuracy)
+
+    def reached(self, number: int, curve: list[dict[str, float]]) -> Lead | None:
+        """Takes note of how far a student in flight has come; by whom it is led if it must stop here.
+
+        Known designs are taught to the end: they are what the others are measured by.
+        """
+        proposal = self._in_flight[number].user_attrs["proposal"]
+        self._stopping.remember(number, proposal["cost"]["deployed"], curve)
+        return self._stopping.judge(number) if proposal["design"] is None else None
+
+    def stopped(self, number: int, lead: Lead, curve: list[dict[str, float]]) -> None:
+        """Records a student that was stopped early, which counts as taught and is never taught again."""
+        trial = self._in_flight.get(number)
+        if trial is None:
+            return
+        last = curve[-1]
+        outcome = {
+            "accuracy": last["accuracy"],
+            "log_loss": last["log_loss"],
+            "curve": curve,
+            "seconds": sum(point["seconds"] for point in curve),
+            "epochs": last["epoch"],
+        }
+        trial.set_user_attr("outcome", outcome)
+        trial.set_user_attr("detail", str(lead))
+        trial.set_user_attr("reason", "stopped_early")  # the last: whoever finds it has the others, see `_remember`
+        self._study.tell(number, state=TrialState.PRUNED)
+        del self._in_flight[number]
+        self._failures.clear()
+        self.stopped_early += 1
 
     def failed(self, number: int, error: str) -> None:
         """Records a training that went wrong in itself; it would go wrong again."""
@@ -173,12 +220,23 @@ class TrialBook:
 
     def _remember(self, trial: FrozenTrial) -> None:
         """Takes up the record of an earlier driver."""
+        known = trial.user_attrs
+        stopped = known.get("reason") == "stopped_early"
         if trial.state is TrialState.RUNNING:
-            self._adopted.append(optuna.Trial(self._study, trial._trial_id))
-        elif trial.state is TrialState.COMPLETE or (trial.state is TrialState.FAIL and "proposal" in trial.user_attrs):
-            self._taken[trial.user_attrs["proposal"]["identity"]] = trial.number
-            if trial.state is TrialState.COMPLETE:
-                self._count(trial.values[0])
+            if not stopped:
+                self._adopted.append(optuna.Trial(self._study, trial._trial_id))
+                return
+            self._study.tell(trial.number, state=TrialState.PRUNED)  # the driver was killed just before
+        if "proposal" not in known or ("reason" in known and not stopped):
+            return
+        self._taken[known["proposal"]["identity"]] = trial.number
+        if trial.state is TrialState.FAIL:
+            return
+        self._stopping.remember(trial.number, known["proposal"]["cost"]["deployed"], known["outcome"]["curve"])
+        if stopped:
+            self.stopped_early += 1
+        else:
+            self._count(trial.values[0])
 
     def _count(self, accuracy: float) -> None:
         self._failures.clear()
@@ -235,6 +293,7 @@ class TrialBook:
             trial.set_user_attr("detail", verdict.detail)
 
     def _tell_failed(self, trial: optuna.Trial, error: str) -> None:
+        self._stopping.forget(trial.number)
         trial.set_user_attr("outcome", {"error": error})
         trial.set_user_attr("detail", error)
         self._study.tell(trial.number, state=TrialState.FAIL)

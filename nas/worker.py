@@ -30,7 +30,7 @@ class StudentWorker(Trainable):
     """Configuration: `lesson` (a `Lesson` as JSON text) and `folder` (where the finished student goes).
 
     Each result has `done`, and either `epoch`, `accuracy` and `loss`, or `error` (what went wrong, in words) and
-    `blame`. The last result of a student has `outcome`, as JSON text.
+    `blame`. The last result of a student has `outcome`, those before it have `curve`, up to here, both as JSON text.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -57,7 +57,8 @@ class StudentWorker(Trainable):
             return {"done": True, **_shown(last), "outcome": json.dumps(outcome, allow_nan=False)}
         if self._student is None:
             raise RuntimeError("a student without an outcome must exist")
-        return {"done": False, **_shown(self._student.curve[-1])}
+        curve = self._student.curve
+        return {"done": False, **_shown(curve[-1]), "curve": json.dumps(curve, allow_nan=False)}
 
     def _next(self) -> dict[str, Any] | None:
         if self._student is None:

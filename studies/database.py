@@ -5,9 +5,11 @@ a study. A message never holds a password, neither the address's own nor one a d
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, Connection, Engine, column, create_engine, event, inspect, make_url, select, table
@@ -26,7 +28,6 @@ CONNECT_S = 10
 """How long a silent database server is waited for before it counts as unreachable."""
 
 _EXAMPLES = "expected sqlite:///path/to/studies.db or postgresql://user@host/database"
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 class StudyError(InputError):
@@ -100,9 +101,7 @@ def check_file(address: URL, *, must_exist: bool) -> None:
         if path.is_dir():
             raise StudyError(f"The database {path} is a directory: name a file inside it.")
         if path.exists():
-            with path.open("rb") as file:
-                start = file.read(len(_SQLITE_MAGIC))
-            if start not in (b"", _SQLITE_MAGIC):
+            if not _is_database(path):
                 raise StudyError(f"{path} is not a SQLite database: name another file with --storage.")
         elif must_exist:
             raise StudyError(
@@ -115,6 +114,22 @@ def check_file(address: URL, *, must_exist: bool) -> None:
             raise StudyError(f"The directory {path.parent} cannot be written: choose another with --storage.")
     except OSError as error:
         raise StudyError(f"The database {path} cannot be opened: {error.strerror or error}.") from error
+
+
+def _is_database(path: Path) -> bool:
+    """Whether SQLite can make something of a file; an empty one is a database without tables.
+
+    SQLite is asked, because closing the file after reading its first bytes here would drop the locks that this process
+    holds on it, behind SQLite's back (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?{urlencode(_to_read(path))}", uri=True)
+        ) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB  # whatever else is wrong is told where it is opened
+    return True
 
 
 @contextmanager
@@ -148,10 +163,7 @@ def _reader(address: URL) -> Engine:
             isolation_level="REPEATABLE READ",
             execution_options={"postgresql_readonly": True},
         )
-    # Beside a write-ahead log a reader needs a shared index file. In a directory that cannot be written (an
-    # archive, a read-only mount) there is none and no writer either, and SQLite must be told so.
-    frozen = not os.access(path.absolute().parent, os.W_OK) and not Path(f"{path}-wal").exists()
-    query = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if frozen else {})
+    query = {"uri": "true"} | _to_read(path)
     file_uri = path.absolute().as_uri()  # percent-encodes `?` and `#`, which a path may hold
     engine = create_engine(
         URL.create("sqlite", database=file_uri, query=query), poolclass=NullPool, connect_args={"timeout": WAIT_S}
@@ -166,6 +178,14 @@ def _reader(address: URL) -> Engine:
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _to_read(path: Path) -> dict[str, str]:
+    """Parameters of a SQLite file's URI, for opening it to read only."""
+    # Beside a write-ahead log a reader needs a shared index file. In a directory that cannot be written (an
+    # archive, a read-only mount) there is none and no writer either, and SQLite must be told so.
+    frozen = not os.access(path.absolute().parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    return {"mode": "ro"} | ({"immutable": "1"} if frozen else {})
 
 
 def _check_schema(connection: Connection, place: str) -> None:

@@ -13,7 +13,7 @@ inputs: {mels: [8, 16], hops: [500, 1000]}
 budget: {weight_bytes: 128000, macs: 400000}
 teachers: {recipe: {epochs: 1}}
 student: {epochs: 2, batch: 32}
-search: {sampler: random, trials: 5, workers: 2}
+search: {sampler: random, trials: 5, workers: 2, early_stopping: off}
 """
 
 

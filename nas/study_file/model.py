@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
 )
 
+from nas.stopping import Stopping, usual_rungs
 from nas.study_file.fields import NamedFrontEnd, NamedRecipe, Section, one_of, with_named_set
 from nas.study_file.sections import DataSection, FullSection, InputsSection, SearchSection
 from nas.study_file.teachers import TeachersSection
@@ -101,6 +102,19 @@ class StudyFile(Section):
                         raise ValueError(f"the views are beyond what {name} hears: {error}") from None
         return teachers
 
+    @field_validator("search")
+    @classmethod
+    def _stopping_before_the_end(cls, search: SearchSection, known: ValidationInfo) -> SearchSection:
+        early = search.early_stopping
+        if "student" in known.data and early is not None and early.rungs is not None:
+            epochs = known.data["student"].epochs
+            if early.rungs[-1] >= epochs:
+                raise ValueError(
+                    f"early_stopping.rungs: the rung {early.rungs[-1]} is not before the last of the student's "
+                    f"{epochs} epochs; leave it out"
+                )
+        return search
+
     @field_validator("full")
     @classmethod
     def _of_recipes(cls, full: FullSection, known: ValidationInfo) -> FullSection:
@@ -109,6 +123,15 @@ class StudyFile(Section):
             _changed(recipe, full.per_device)
             _changed(recipe, full.int8)
         return full
+
+    @property
+    def stopping(self) -> Stopping:
+        """When a student is stopped early, as a rule that knows no students yet."""
+        early = self.search.early_stopping
+        if early is None:
+            return Stopping()
+        rungs = usual_rungs(self.student.epochs) if early.rungs is None else early.rungs
+        return Stopping(rungs, leaders=early.leaders, margin=early.margin)
 
     @property
     def full_recipe(self) -> Recipe:

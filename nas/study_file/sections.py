@@ -81,17 +81,36 @@ class FullSection(Section):
     int8: _RecipeSettings = Field(default_factory=lambda: {"epochs": 15, "learning_rate": 2e-4})
 
 
+def _off(data: Any) -> Any:
+    return None if data is False else data
+
+
+class EarlyStopping(Section):
+    """When a student is stopped: see `nas.stopping`, and `benchmarks/early_stopping.py` for the defaults.
+
+    Attributes:
+        rungs: Epochs after which students are compared, ascending; by default those of `nas.stopping.usual_rungs`.
+        leaders: Students no dearer in bytes and MACs that must lead one at the last rung; before it, one more.
+        margin: By more than how much they must lead there, in accuracy; 2.5 times as much at each rung before.
+    """
+
+    rungs: _Offered | None = None
+    leaders: Annotated[int, Field(ge=1, le=1000)] = 1
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
 class SearchSection(Section):
     """How candidates are found.
 
     Attributes:
         sampler: "tpe" is Optuna's multivariate TPE; "random" draws every choice uniformly; "feasible" does so too and
             proposes only what fits the budget.
-        trials: Students to be trained in the whole study.
+        trials: Students to be taught in the whole study, to the end or until they are stopped early.
         workers: Students trained at once, one core each.
         known_designs: Proposed first, where they fit the budget.
         patience: Refusals in a row before the search gives up.
         attempts: How often a student is started whose worker died.
+        early_stopping: When a student is stopped before its end; `off` for never.
     """
 
     sampler: SamplerName = "tpe"
@@ -100,3 +119,4 @@ class SearchSection(Section):
     known_designs: tuple[Annotated[str, AfterValidator(one_of(design_names()))], ...] = design_names()
     patience: Annotated[int, Field(ge=1)] = 2000
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_off)] = EarlyStopping()

@@ -2,16 +2,20 @@
 
 import io
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from rich.console import Console
 
 from nas.display import Display
+from nas.scheduler import BookScheduler
 from nas.searcher import BookSearcher
+from nas.stopping import Lead, Stopping
 from nas.study_file import SearchSection
 from nas.trial_book import TrialBook
 from nas.worker import Blame
@@ -20,20 +24,39 @@ from search_spaces.errors import NasError
 from search_spaces.spaces import open_space
 from studies.storage import DIRECTIONS
 
+POINT = {"epoch": 1, "loss": 2.0, "accuracy": 0.25, "log_loss": 1.5, "seconds": 2.0}
 OUTCOME = {"accuracy": 0.5, "log_loss": 1.0, "seconds": 1.0, "epochs": 1, "curve": []}
 RESULT = {"done": True, "outcome": json.dumps(OUTCOME)}
+EPOCH = {"done": True, "epoch": 1, "accuracy": 0.25, "loss": 2.0, "curve": json.dumps([POINT])}
+"""As Tune hands it over when the scheduler stops the trial: it sets `done`."""
+
+
+class StopAll(Stopping):
+    """Finds everybody led."""
+
+    def judge(self, number: int) -> Lead | None:
+        return Lead(1, (7, 9), 0.01)
 
 
 class Bench:
     """A searcher over a book in memory, with room for two students."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: Stopping | None = None) -> None:
         self.study = optuna.create_study(directions=DIRECTIONS)
         search = SearchSection(trials=2, sampler="random", known_designs=(), attempts=2)
-        book = TrialBook(self.study, open_space("joint", [64], [33]), Budget(250_000, 8_000_000), search, seed=0)
+        budget = Budget(250_000, 8_000_000)
+        book = TrialBook(self.study, open_space("joint", [64], [33]), budget, search, 0, stopping)
         display = Display(Console(file=io.StringIO()))
-        display.searching(complete=0, wanted=2, epochs=1, best_accuracy=0)
-        self.searcher = BookSearcher(book, lambda candidate: {"number": candidate.number}, display)
+        display.searching(taught=0, wanted=2, epochs=1, best_accuracy=0)
+        self.discarded: list[int] = []
+        self.searcher = BookSearcher(
+            book, lambda candidate: {"number": candidate.number}, self.discarded.append, display
+        )
+        self.scheduler = BookScheduler(self.searcher)
+
+    def decides(self, tune_id: str, result: dict[str, Any]) -> str:
+        """What the scheduler says after an epoch."""
+        return self.scheduler.on_trial_result(None, SimpleNamespace(trial_id=tune_id), result)
 
     def states(self) -> list[TrialState]:
         return [t.state for t in self.study.trials if t.state is not TrialState.PRUNED]
@@ -103,3 +126,61 @@ def test_a_database_that_fails_once_ends_the_search_aloud(bench: Bench, monkeypa
     with pytest.raises(OSError, match="gone"):
         bench.searcher.suggest("b")
     assert bench.states() == [TrialState.RUNNING]
+
+
+def test_a_student_that_nobody_leads_carries_on(bench: Bench) -> None:
+    bench.searcher.suggest("a")
+    assert bench.decides("a", EPOCH) == TrialScheduler.CONTINUE
+    end(bench, "a", RESULT)
+    assert bench.states() == [TrialState.COMPLETE]
+
+
+def test_a_student_that_is_led_is_stopped_recorded_and_cleared_away_once() -> None:
+    bench = Bench(StopAll())
+    number = bench.searcher.suggest("a")["number"]
+    assert bench.decides("a", EPOCH) == TrialScheduler.STOP
+    for result, error in ((EPOCH, False), (None, True), (RESULT, False)):
+        end(bench, "a", result, error=error)
+    trial = bench.study.trials[number]
+    assert trial.state is TrialState.PRUNED
+    assert trial.user_attrs["reason"] == "stopped_early"
+    assert trial.user_attrs["detail"] == "at epoch 1 trials 7 and 9, no dearer, led by more than 0.01"
+    assert trial.user_attrs["outcome"]["curve"] == [POINT]
+    assert bench.discarded == [number]
+
+
+def test_stopped_students_count_towards_the_number_wanted() -> None:
+    bench = Bench(StopAll())
+    for tune_id in "ab":
+        bench.searcher.suggest(tune_id)
+        bench.decides(tune_id, EPOCH)
+        end(bench, tune_id, EPOCH)
+    assert bench.searcher.suggest("c") == Searcher.FINISHED
+
+
+def test_a_worker_that_dies_after_an_epoch_was_not_stopped(bench: Bench) -> None:
+    """Its trial ends as that of a stopped student does, with the result of an epoch; but nobody led it."""
+    number = bench.searcher.suggest("a")["number"]
+    bench.decides("a", EPOCH)
+    end(bench, "a", EPOCH)
+    assert bench.states() == [TrialState.RUNNING]
+    assert bench.searcher.suggest("b")["number"] == number
+    assert not bench.discarded
+
+
+def test_a_database_that_fails_while_a_stop_is_recorded_ends_the_search_and_the_student_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("gone")
+
+    bench = Bench(StopAll())
+    bench.searcher.suggest("a")
+    bench.decides("a", EPOCH)
+    monkeypatch.setattr(bench.study, "tell", fails)
+    end(bench, "a", EPOCH)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="gone"):
+        bench.searcher.suggest("b")
+    assert bench.states() == [TrialState.RUNNING]
+    assert not bench.discarded

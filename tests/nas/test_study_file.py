@@ -55,6 +55,38 @@ def test_the_order_in_which_inputs_are_written_makes_no_other_study(tmp_path: Pa
     assert loaded(tmp_path, STUDY.replace("[8, 16]", "[16, 8]")) == loaded(tmp_path, STUDY)
 
 
+@pytest.mark.parametrize(
+    ("written", "rungs", "stops"),
+    [
+        ("", [1, 3, 9], True),
+        (", early_stopping: {}", [1, 3, 9], True),
+        (", early_stopping: {rungs: [5, 4], leaders: 2, margin: 0.2}", [4, 5], True),
+        (", early_stopping: off", [4], False),
+        (", early_stopping: null", [4], False),
+    ],
+)
+def test_early_stopping_is_the_usual_unless_the_study_says_otherwise(
+    tmp_path: Path, written: str, rungs: list[int], stops: bool
+) -> None:
+    """Enough leaders, ahead by enough, stop a student at the last rung; one less, or less of a lead, do not."""
+    text = STUDY.replace("epochs: 2", "epochs: 27").replace(", early_stopping: off", written)
+    study = loaded(tmp_path, text)
+    leaders, margin = (2, 0.2) if "leaders" in written else (1, 0.01)
+    for epochs, more, count, judged in (
+        (rungs[-1], 1.01, leaders, stops),
+        (rungs[-1], 0.99, leaders, False),
+        (rungs[-1], 1.01, leaders - 1, False),
+        (rungs[0], 1.01 * 2.5 ** (len(rungs) - 1), leaders + (len(rungs) > 1), stops),
+        (rungs[0] - 1, 1.01, 9, False),
+    ):
+        stopping = study.stopping
+        for number in range(count + 1):
+            points = [{"epoch": e, "accuracy": 0.2 + margin * more * (number > 0)} for e in range(1, epochs + 1)]
+            stopping.remember(number, {"weight_bytes": 1, "macs": 1}, points)
+        assert (stopping.judge(0) is not None) == judged
+    assert study_from_json(study.to_json(), "toy") == study
+
+
 def test_a_study_survives_its_json(tmp_path: Path) -> None:
     study = loaded(tmp_path, STUDY)
     assert study_from_json(study.to_json(), "toy") == study
@@ -77,6 +109,21 @@ def test_a_study_survives_its_json(tmp_path: Path) -> None:
         ("mels: 16", "mells: 16", "line 6: features.mells is not a field of a study file; did you mean mels?"),
         ("epochs: 2", "epochs: 0", "line 10: student is {'epochs': 0"),
         ("window: 512", "window: 5120", "window is 5120, expected at most n_fft (512)"),
+        (
+            "early_stopping: off",
+            "early_stopping: {rungs: [1, 2]}",
+            "early_stopping.rungs: the rung 2 is not before the last of the student's 2 epochs; leave it out",
+        ),
+        (
+            "early_stopping: off",
+            "early_stopping: {margn: 0.1}",
+            "line 11: search.early_stopping.margn is not a field of a study file; did you mean margin?",
+        ),
+        (
+            "early_stopping: off",
+            "early_stopping: {leaders: 0}",
+            "line 11: search.early_stopping.leaders is 0; input should be greater than or equal to 1",
+        ),
         (
             "sampler: random",
             "sampler: magic",

@@ -8,22 +8,35 @@ import pytest
 from optuna.trial import TrialState
 
 from nas.samplers import Samplers, distributions
+from nas.stopping import Lead, Stopping
 from nas.study_file import SearchSection
-from nas.trial_book import SearchExhausted, TrialBook
+from nas.trial_book import Candidate, SearchExhausted, TrialBook
 from search_spaces.architecture import Architecture
 from search_spaces.budget import Budget
 from search_spaces.errors import NasError
 from search_spaces.feasible import FeasibleDraws
 from search_spaces.spaces import open_space
+from studies.records import read_trials
 from studies.storage import DIRECTIONS, create_study, open_storage, open_study
 
 SPACE = open_space("joint", [64], [33])
 BUDGET = Budget(weight_bytes=250_000, macs=8_000_000)  # 29 % of uniform draws fit
 OUTCOME = {"accuracy": 0.5, "log_loss": 1.5, "curve": [], "seconds": 1.0, "epochs": 1}
+LEAD = Lead(2, (3,), 0.01)
+COSTS = ("weight_bytes", "macs")
+
+
+def curve(*accuracies: float) -> list[dict[str, float]]:
+    return [
+        {"epoch": epoch, "loss": 1.0, "accuracy": accuracy, "log_loss": 1.5, "seconds": 2.0}
+        for epoch, accuracy in enumerate(accuracies, 1)
+    ]
 
 
 class Shelf:
     """One database, opened by one driver after another."""
+
+    budget = BUDGET
 
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder / 'studies.db'}"
@@ -34,7 +47,8 @@ class Shelf:
 
     def book(self, **search: object) -> TrialBook:
         settings = {"trials": 6, "sampler": "random", "known_designs": ()} | search
-        return TrialBook(self.study(), SPACE, BUDGET, SearchSection(**settings), seed=11)
+        stopping = Stopping((2,), leaders=1, margin=0.01)
+        return TrialBook(self.study(), SPACE, self.budget, SearchSection(**settings), seed=11, stopping=stopping)
 
     def trials(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
         return [t for t in self.study().get_trials() if not states or t.state in states]
@@ -43,6 +57,23 @@ class Shelf:
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path)
+
+
+class Roomy(Shelf):
+    """A database in memory, for a budget that everything fits."""
+
+    budget = Budget(10**9, 10**12)
+
+    def __init__(self) -> None:
+        self._study = optuna.create_study(directions=DIRECTIONS)
+
+    def study(self) -> optuna.Study:
+        return self._study
+
+
+@pytest.fixture
+def roomy() -> Roomy:
+    return Roomy()
 
 
 def test_refused_proposals_are_pruned_with_reason_cost_and_excess_and_never_handed_out(shelf: Shelf) -> None:
@@ -274,3 +305,125 @@ def test_a_feasible_sampler_that_finds_nothing_ends_the_search_and_leaves_nothin
     with pytest.raises(NasError, match="fits the budget"):
         TrialBook(shelf.study(), SPACE, Budget(1, 1), search, seed=0).next()
     assert [trial.state for trial in shelf.trials()] == [TrialState.FAIL]
+
+
+def cheap_and_dear(book: TrialBook) -> tuple[int, int]:
+    """Two candidates in flight, the second no cheaper than the first in bytes and MACs."""
+    handed_out: list[Candidate] = []
+    while True:
+        handed_out.append(book.next())
+        dear = handed_out[-1].cost.deployed
+        for other in handed_out[:-1]:
+            cheap = other.cost.deployed
+            if cheap.weight_bytes <= dear.weight_bytes and cheap.macs <= dear.macs:
+                return other.number, handed_out[-1].number
+
+
+def test_a_student_that_a_cheaper_one_leads_is_stopped_on_record_and_counts_as_taught(shelf: Shelf) -> None:
+    book = shelf.book(trials=100)
+    cheap, dear = cheap_and_dear(book)
+    assert book.reached(cheap, curve(0.2, 0.6)) is None
+    assert book.reached(dear, curve(0.7)) is None
+    lead = book.reached(dear, curve(0.7, 0.5))
+    assert lead == Lead(2, (cheap,), 0.01)
+    wanted = book.wanted
+    for _ in range(2):
+        book.stopped(dear, lead, curve(0.7, 0.5))
+    assert (book.taught, book.complete, book.wanted) == (1, 0, wanted)  # one in flight less, one taught more
+    row = read_trials(shelf.url, "s").set_index("number").loc[dear]
+    assert row["state"] == "stopped_early"
+    assert row["detail"] == f"at epoch 2 trial {cheap}, no dearer, led by more than 0.01"
+    assert (row["epochs"], row["seconds"], row["log_loss"]) == (2, 4.0, 1.5)
+    assert row["outcome"]["curve"] == curve(0.7, 0.5)
+    assert row["outcome"]["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("end", ["completed", "stopped"])
+def test_this_driver_and_the_next_judge_by_the_curves_of_those_that_ended(roomy: Roomy, end: str) -> None:
+    first = roomy.book(trials=100)
+    cheap, dear = cheap_and_dear(first)
+    if end == "completed":
+        first.completed(cheap, OUTCOME | {"curve": curve(0.2, 0.6, 0.7)})  # found finished, so no epoch was told
+        assert first.reached(dear, curve(0.3, 0.5)) is not None
+    else:
+        first.stopped(cheap, LEAD, curve(0.2, 0.6))
+    second = roomy.book(trials=100)
+    assert second.taught == 1
+    while second.next().number != dear:
+        pass
+    # It had passed the rung under the first driver, which was killed before it heard of it.
+    assert second.reached(dear, curve(0.3, 0.5, 0.9)) == Lead(2, (cheap,), 0.01)
+
+
+def test_a_driver_killed_while_it_recorded_a_stop_leaves_nothing_half_done(roomy: Roomy) -> None:
+    """After each of its writes: without the reason the student is taught further, with it it is stopped."""
+    first = roomy.book(trials=100)
+    cheap, dear = cheap_and_dear(first)
+    trial = optuna.Trial(roomy.study(), roomy.trials()[dear]._trial_id)
+    trial.set_user_attr("outcome", {"curve": curve(0.3, 0.5)})
+    trial.set_user_attr("detail", "led")
+    second = roomy.book(trials=100)
+    assert dear in [second.next().number for _ in roomy.trials(TrialState.RUNNING)]
+    trial.set_user_attr("reason", "stopped_early")
+    third = roomy.book(trials=100)
+    assert third.stopped_early == 1
+    assert roomy.trials()[dear].state is TrialState.PRUNED
+    third.completed(cheap, OUTCOME)
+    assert dear not in [third.next().number for _ in range(len(roomy.trials(TrialState.RUNNING)) + 1)]
+
+
+def test_a_stopped_architecture_is_never_proposed_to_a_worker_again(roomy: Roomy) -> None:
+    first = roomy.book(trials=100)
+    number = first.next().number
+    first.stopped(number, LEAD, curve(0.3, 0.5))
+    for book in (first, roomy.book(trials=100)):
+        study = roomy.study()
+        study.enqueue_trial(study.trials[number].params)
+        book.next()
+    repeats = [t for t in roomy.trials(TrialState.PRUNED) if t.user_attrs["reason"] == "repeat"]
+    assert [t.user_attrs["detail"] for t in repeats] == [f"the same architecture as trial {number}"] * 2
+
+
+def test_a_known_design_is_taught_to_the_end_but_may_lead_others(roomy: Roomy) -> None:
+    book = roomy.book(trials=1000, known_designs=("cp-mobile-2025",))
+    book.enqueue_known_designs(64, 33)
+    known = book.next()
+    cheap = dear = None
+    while cheap is None or dear is None:
+        other = book.next()
+        gaps = [getattr(other.cost.deployed, name) - getattr(known.cost.deployed, name) for name in COSTS]
+        cheap = other.number if max(gaps) <= 0 else cheap
+        dear = other.number if min(gaps) >= 0 else dear
+    for number, accuracy in ((cheap, 0.9), (known.number, 0.5)):
+        assert book.reached(number, curve(accuracy, accuracy)) is None
+    book.failed(cheap, "so that the known design is the only one left")
+    assert book.reached(dear, curve(0.1, 0.1)) == Lead(2, (known.number,), 0.01)
+
+
+def test_a_student_that_failed_leads_nobody_now_or_after_a_restart(roomy: Roomy) -> None:
+    book = roomy.book(trials=100)
+    cheap, dear = cheap_and_dear(book)
+    book.reached(cheap, curve(0.9, 0.9))
+    book.failed(cheap, "the loss is nan")
+    assert book.reached(dear, curve(0.1, 0.1)) is None
+
+
+def test_students_that_were_stopped_show_that_training_works(roomy: Roomy) -> None:
+    book = roomy.book(trials=100)
+    for _ in range(4):
+        book.failed(book.next().number, "bad")
+    book.stopped(book.next().number, LEAD, curve(0.3, 0.5))
+    book.failed(book.next().number, "bad")
+    book.next()
+
+
+def test_tpe_proposes_after_students_that_were_stopped(roomy: Roomy) -> None:
+    """A stopped trial must not have intermediate values, with which TPE fails where there are several objectives."""
+    book = roomy.book(trials=100, sampler="tpe")
+    for number in range(16):
+        candidate = book.next()
+        if number % 2:
+            book.stopped(candidate.number, LEAD, curve(0.3, 0.5))
+        else:
+            book.completed(candidate.number, OUTCOME)
+    assert book.taught == 16

@@ -5,19 +5,20 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from desk import Desk
+from optuna.trial import create_trial
 from toy_study import write_study
 
 from nas.export import export
 from nas.places import Places
-from studies.records import read_trials
-from studies.storage import default_url
+from studies.records import read_study, read_trials
+from studies.storage import create_study, default_url, open_storage
 from trainers.audio import read_clip
 from trainers.export import load_bundle, verify_bundle
 from trainers.front_end import FrontEnd, log_mel
@@ -166,6 +167,36 @@ def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: S
     code, _, err = desk.run("search", "toy.yaml", "--set", "inputs.hops=[500]")
     assert code == 2
     assert "its inputs.hops is [500, 1000], here it is [500]" in err
+
+
+def test_students_that_an_earlier_one_leads_are_stopped_after_their_first_epoch(searched: Said, desk: ToyDesk) -> None:
+    """A student of an earlier driver, as cheap as can be, was right from the first epoch: it leads every other one."""
+    url = default_url(desk.folder / "runs")
+    known: Any = desk.trials().query("state == 'complete'").iloc[0]
+    proposal, outcome = known["proposal"], known["outcome"]
+    proposal["cost"]["deployed"] |= {"weight_bytes": 1, "macs": 1}
+    outcome["curve"][0]["accuracy"] = 1.0
+    tested: Any = read_study(url, "toy").test
+    storage = open_storage(url)
+    study = create_study(storage, "led")
+    study.add_trial(create_trial(values=[1.0, 1, 1], user_attrs={"proposal": proposal, "outcome": outcome}))
+    study.set_user_attr("test", tested | {"trial": 0})  # its weights are nowhere
+    storage.engine.dispose()  # or reading the file below would give up the locks of this connection
+    code, out, err = desk.run(
+        *("search", "toy.yaml", "--name", "led", "--trials", "3"),
+        *("--workers", "1", "--set", "search.early_stopping={}"),
+    )
+    assert code == 0, err
+    assert "2 stopped early" in out
+    trials = read_trials(url, "led")
+    stopped = trials[trials["state"] == "stopped_early"]
+    assert stopped["epochs"].tolist() == [1, 1]
+    assert set(stopped["detail"]) == {"at epoch 1 trial 0, no dearer, led by more than 0.01"}
+    for number in stopped["number"]:
+        assert f"trial {number}: stopped early, at epoch 1" in err
+    assert set(trials["state"]) <= {"complete", "stopped_early", "over_budget", "repeat"}
+    students = desk.folder / "runs" / "led" / "students"
+    assert [path.name for path in students.iterdir()] == []
 
 
 def test_students_that_diverge_fail_with_their_cause_and_end_the_search_readably(tmp_path: Path) -> None:

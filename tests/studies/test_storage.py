@@ -4,8 +4,12 @@ import multiprocessing
 import os
 import re
 import sqlite3
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from search_spaces.errors import InputError
-from studies.database import StudyError, parse, shown
+from studies.database import StudyError, check_file, parse, shown
 from studies.records import read_study, read_trials
 from studies.storage import create_study, default_url, open_storage, open_study, study_names
 
@@ -61,6 +65,27 @@ def test_readers_write_nothing_while_a_study_is_open_or_closed(toy: Any, tmp_pat
     assert after.items() <= before.items()
 
 
+def test_a_look_at_a_database_leaves_its_locks_alone(tmp_path: Path) -> None:
+    """Another process must not be let in because this one read the file while it held it."""
+    path = tmp_path / "held.db"
+    other = textwrap.dedent(
+        f"""
+        import sqlite3
+        try:
+            sqlite3.connect({str(path)!r}, timeout=0.05).execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            print(error)
+        """
+    )
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("CREATE TABLE t (x)")
+        holder.execute("BEGIN IMMEDIATE")
+        check_file(parse(f"sqlite:///{path}"), must_exist=True)
+        found = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == "database is locked"
+        holder.execute("ROLLBACK")
+
+
 def test_an_archive_that_cannot_be_written_can_be_read(
     toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +109,7 @@ def test_a_reader_is_not_held_up_by_a_writer(toy: Any, tmp_path: Path) -> None:
         ("sqlite:////no/such/directory/studies.db", "directory /no/such/directory"),
         ("sqlite:///{tmp}", "is a directory"),
         ("sqlite:///{tmp}/text.db", "not a SQLite database"),
-        ("sqlite:///{tmp}/broken.db", "cannot be used"),
+        ("sqlite:///{tmp}/broken.db", "not a SQLite database"),
         ("sqlite://", "stays"),
         ("sqlite:///:memory:", "stays"),
         ("mysql://me:secret@localhost/x", "'mysql' are not supported"),

@@ -82,6 +82,7 @@ class TrialBook:
         self._distributions = distributions(space)
         self._in_flight: dict[int, optuna.Trial] = {}
         self._taken: dict[str, int] = {}
+        self._deployed: dict[str, int] = {}
         self._adopted: deque[optuna.Trial] = deque()
         self.complete = 0
         self.stopped_early = 0
@@ -229,7 +230,7 @@ class TrialBook:
             self._study.tell(trial.number, state=TrialState.PRUNED)  # the driver was killed just before
         if "proposal" not in known or ("reason" in known and not stopped):
             return
-        self._taken[known["proposal"]["identity"]] = trial.number
+        self._take(trial.number, known["proposal"])
         if trial.state is TrialState.FAIL:
             return
         self._stopping.remember(trial.number, known["proposal"]["cost"]["deployed"], known["outcome"]["curve"])
@@ -237,6 +238,12 @@ class TrialBook:
             self.stopped_early += 1
         else:
             self._count(trial.values[0])
+
+    def _take(self, number: int, proposal: dict[str, Any]) -> None:
+        """Keeps an architecture from being trained again, and its siblings from being taken for something new."""
+        self._taken[proposal["identity"]] = number
+        if "deployed_identity" in proposal:  # records of before siblings were known have none
+            self._deployed.setdefault(proposal["deployed_identity"], number)
 
     def _count(self, accuracy: float) -> None:
         self._failures.clear()
@@ -265,9 +272,9 @@ class TrialBook:
         verdict = judge(architecture, self._budget, self._taken)
         self._record(trial, architecture, verdict)
         if verdict.reason is not None:
-            self._study.tell(trial.number, state=TrialState.PRUNED)
+            self._refuse(trial, verdict)
             return None
-        self._taken[architecture.identity] = trial.number
+        self._take(trial.number, trial.user_attrs["proposal"])
         self._in_flight[trial.number] = trial
         return Candidate(trial.number, architecture, verdict.cost)
 
@@ -284,6 +291,8 @@ class TrialBook:
             proposal = {
                 "architecture": architecture.to_json(),
                 "identity": architecture.identity,
+                "deployed_identity": verdict.deployed_identity,
+                "sibling_of": self._deployed.get(verdict.deployed_identity),
                 "design": name_of(architecture),
                 "cost": verdict.cost.to_json(),
             }
@@ -291,6 +300,14 @@ class TrialBook:
         if verdict.reason is not None:
             trial.set_user_attr("reason", verdict.reason)
             trial.set_user_attr("detail", verdict.detail)
+
+    def _refuse(self, trial: optuna.Trial, verdict: Verdict) -> None:
+        """PRUNED, but COMPLETE with accuracy 0 for samplers that learn from values only. Of a repeat they know them."""
+        if self._samplers.needs_values and verdict.reason == "over_budget":
+            deployed = verdict.cost.deployed
+            self._study.tell(trial.number, [0.0, deployed.weight_bytes, deployed.macs])
+        else:
+            self._study.tell(trial.number, state=TrialState.PRUNED)
 
     def _tell_failed(self, trial: optuna.Trial, error: str) -> None:
         self._stopping.forget(trial.number)

@@ -14,6 +14,7 @@ budget and its scenes, so values of one study, and of studies with the same budg
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,13 +48,23 @@ class Scale:
 
     def gains(self, trials: pd.DataFrame) -> NDArray[np.float64]:
         """(n, 3) in [0, 1]: gains in accuracy, weight bytes and MACs of complete trials."""
-        accuracy = (trials["accuracy"].to_numpy(dtype=np.float64) - self.chance) / (1 - self.chance)
-        saved = [
-            np.log2(limit / np.maximum(trials[key].to_numpy(dtype=np.float64), 1.0)) / HALVINGS
-            for key, limit in (("weight_bytes", self.weight_bytes), ("macs", self.macs))
-        ]
-        gains: NDArray[np.float64] = np.clip(np.column_stack([accuracy, *saved]), 0.0, 1.0)
+        accuracy = trials["accuracy"].to_numpy(dtype=np.float64)
+        costs = (trials[key].to_numpy(dtype=np.float64) for key in ("weight_bytes", "macs"))
+        gains: NDArray[np.float64] = np.column_stack([np.clip(self.learned(accuracy), 0.0, 1.0), self.saved(*costs)])
         return gains
+
+    def learned(self, accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The gain in accuracy, (n,), before values below 0 and above 1 are cut off."""
+        return (accuracy - self.chance) / (1 - self.chance)
+
+    def saved(self, weight_bytes: NDArray[Any], macs: NDArray[Any]) -> NDArray[np.float64]:
+        """The gains in weight bytes and MACs, (n, 2) in [0, 1]."""
+        halvings = [
+            np.log2(limit / np.maximum(costs, 1.0)) / HALVINGS
+            for costs, limit in ((weight_bytes, self.weight_bytes), (macs, self.macs))
+        ]
+        saved: NDArray[np.float64] = np.clip(np.column_stack(halvings), 0.0, 1.0)
+        return saved
 
 
 def scale_of(trials: pd.DataFrame, budget: Mapping[str, float]) -> Scale | None:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from nas.study_file.fields import Section, one_of, with_recipe_set
 from search_spaces.designs import design_names
 
-SamplerName = Literal["tpe", "random", "feasible"]
+SamplerName = Literal["cost-aware", "tpe", "nsga2", "gp", "random", "feasible"]
 
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -103,8 +103,9 @@ class SearchSection(Section):
     """How candidates are found.
 
     Attributes:
-        sampler: "tpe" is Optuna's multivariate TPE; "random" draws every choice uniformly; "feasible" does so too and
-            proposes only what fits the budget.
+        sampler: "cost-aware", the project's own, proposes only what fits the budget and is expected to enlarge the
+            hypervolume most; "tpe" (multivariate), "nsga2" and "gp" are Optuna's; "random" draws every choice
+            uniformly; "feasible" does so too and proposes only what fits.
         trials: Students to be taught in the whole study, to the end or until they are stopped early.
         workers: Students trained at once, one core each.
         known_designs: Proposed first, where they fit the budget.
@@ -113,7 +114,7 @@ class SearchSection(Section):
         early_stopping: When a student is stopped before its end; `off` for never.
     """
 
-    sampler: SamplerName = "tpe"
+    sampler: SamplerName = "cost-aware"
     trials: Annotated[int, Field(ge=1, le=100_000)]
     workers: Annotated[int, Field(ge=1, le=1024)] = 2
     known_designs: tuple[Annotated[str, AfterValidator(one_of(design_names()))], ...] = design_names()

@@ -1,15 +1,12 @@
-"""The gate refuses what does not fit or is known; samplers draw within the space, and again the same."""
+"""The gate refuses what does not fit or is known; every choice is a distribution."""
 
-import optuna
-import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from nas.gate import judge
-from nas.samplers import Samplers, distributions
-from nas.study_file import SamplerName
+from nas.samplers import distributions
 from search_spaces.budget import Budget
-from search_spaces.cost import cost
 from search_spaces.designs import design
+from search_spaces.siblings import deployed_identity
 from search_spaces.spaces import open_space
 
 SPACE = open_space("joint", [64], [33])
@@ -19,6 +16,7 @@ def test_a_fitting_new_architecture_passes() -> None:
     verdict = judge(design("dynacp"), Budget(), {})
     assert (verdict.reason, verdict.detail) == (None, "")
     assert verdict.cost.feasible
+    assert verdict.deployed_identity == deployed_identity(design("dynacp"), verdict.cost.deployed.form)
 
 
 def test_over_the_budget_is_told_with_cost_limit_and_excess() -> None:
@@ -44,25 +42,3 @@ def test_the_inputs_that_a_study_offers_are_choices_like_the_others() -> None:
     spread = distributions(open_space("joint", [64, 128], [33, 64, 65]))
     assert spread["input.mels"] == IntDistribution(64, 128, step=64)
     assert spread["input.frames"] == CategoricalDistribution((33, 64, 65))
-
-
-@pytest.mark.parametrize("name", ["tpe", "random", "feasible"])
-def test_a_sampler_draws_the_same_again_for_the_same_seed_and_number(name: SamplerName) -> None:
-    def drawn(seed: int, number: int) -> dict[str, object]:
-        study = optuna.create_study(sampler=Samplers(name, seed, SPACE, Budget()).of(number))
-        return study.ask(distributions(SPACE)).params
-
-    assert drawn(1, 5) == drawn(1, 5)
-    assert drawn(1, 5) != drawn(1, 6)
-    assert drawn(1, 5) != drawn(2, 5)
-    assert SPACE.decode(drawn(1, 5)).blocks  # type: ignore[arg-type]
-
-
-def test_feasible_proposals_fit_every_limit_peak_memory_too() -> None:
-    """Of uniform draws 6 % fit the bytes and MACs, and about one in four of those the peak."""
-    tight = Budget(weight_bytes=40_000, macs=1_500_000, peak_bytes=12_000)
-    samplers = Samplers("feasible", 1, SPACE, tight)
-    study = optuna.create_study()
-    for number in range(20):
-        study.sampler = samplers.of(number)
-        assert cost(SPACE.decode(study.ask(distributions(SPACE)).params), tight).feasible  # type: ignore[arg-type]

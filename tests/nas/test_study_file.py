@@ -127,7 +127,8 @@ def test_a_study_survives_its_json(tmp_path: Path) -> None:
         (
             "sampler: random",
             "sampler: magic",
-            "line 11: search.sampler is 'magic'; input should be 'tpe', 'random' or 'feasible'",
+            "line 11: search.sampler is 'magic'; "
+            "input should be 'cost-aware', 'tpe', 'nsga2', 'gp', 'random' or 'feasible'",
         ),
         ("search: {", "suche: {", "search is missing; add it"),
         ("hop: 500", "hop: 1", "mels 16 and hop 1 give features of 16 x 8001, too large for a network"),

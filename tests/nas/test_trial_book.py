@@ -199,7 +199,7 @@ def test_a_known_design_that_was_cut_off_while_being_written_is_proposed_all_the
     assert shelf.trials()[cut.number].user_attrs["proposal"]["design"] == "sharif"
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "feasible"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "feasible", "cost-aware"])
 def test_a_proposal_that_was_cut_off_while_being_written_is_finished_under_its_number(shelf: Shelf, sampler) -> None:
     cut = shelf.study().ask(dict(list(distributions(SPACE).items())[:7]))
     book = shelf.book(sampler=sampler)
@@ -234,6 +234,25 @@ def test_no_architecture_is_trained_twice(shelf: Shelf) -> None:
     assert repeat.user_attrs["detail"] == f"the same architecture as trial {candidate.number}"
 
 
+def test_siblings_are_trained_each_and_known_as_such(shelf: Shelf) -> None:
+    """The same kernel after folding, once from one branch and once from four."""
+    shared = {choice.label: choice.values[0] for choice in SPACE.choices} | {"stage1.kind": "rep-mobile"}
+    study = shelf.study()
+    for kernels in ("3x3", "1x1+1x3+3x1+3x3", "1x5+3x3+5x1"):
+        study.enqueue_trial(shared | {"stage1.kernels": kernels})
+    book = shelf.book()
+    first, sibling = book.next(), book.next()
+    other = shelf.book().next()  # a later driver, which adopts the first one
+    assert first.architecture == other.architecture
+    again = shelf.book()
+    numbers = [again.next().number for _ in range(3)]
+    proposals = [shelf.trials()[number].user_attrs["proposal"] for number in numbers]
+    assert len({proposal["identity"] for proposal in proposals}) == 3
+    assert [proposal["sibling_of"] for proposal in proposals] == [None, first.number, None]
+    assert proposals[0]["deployed_identity"] == proposals[1]["deployed_identity"]
+    assert sibling.number == numbers[1]
+
+
 def test_a_worker_that_dies_again_and_again_costs_the_candidate(shelf: Shelf) -> None:
     book = shelf.book(attempts=3)
     candidate = book.next()
@@ -247,7 +266,8 @@ def test_a_worker_that_dies_again_and_again_costs_the_candidate(shelf: Shelf) ->
 
 def test_a_search_that_finds_nothing_fitting_gives_up_and_says_so(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    book = TrialBook(shelf.study(), SPACE, Budget(1, 1), SearchSection(trials=1, patience=5, known_designs=()), seed=0)
+    search = SearchSection(trials=1, sampler="random", patience=5, known_designs=())
+    book = TrialBook(shelf.study(), SPACE, Budget(1, 1), search, seed=0)
     with pytest.raises(SearchExhausted, match="refused 5 proposals in a row"):
         book.next()
     assert len(shelf.trials(TrialState.PRUNED)) == 5
@@ -299,7 +319,7 @@ def test_with_the_feasible_sampler_nothing_is_ever_refused_as_over_the_budget(sh
 def test_a_feasible_sampler_that_finds_nothing_ends_the_search_and_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.samplers.FeasibleDraws", partial(FeasibleDraws, patience=10_000))
+    monkeypatch.setattr("nas.samplers.feasible.FeasibleDraws", partial(FeasibleDraws, patience=10_000))
     shelf = Shelf(tmp_path)
     search = SearchSection(trials=1, sampler="feasible", known_designs=())
     with pytest.raises(NasError, match="fits the budget"):

@@ -1,0 +1,233 @@
+"""How good the samplers are: what each has found after so many trained students, on landscapes of made-up accuracies.
+
+Every sampler proposes through the same trial book as in a search, so that what the gate refuses is refused and told to
+it as there. Nothing is trained: an accuracy is that of the landscape (`landscapes.py`) and an error, the same for all
+samplers that meet in one seed. After 25, 50, 100 and 200 students the front is chosen by the accuracies observed, and
+its hypervolume is taken at the true ones, as a share of the best that a long search with known truth finds. Shown are
+the median and the quartiles over the seeds; "feasible" is the share of the proposals that fit the budget, "repeats"
+counts those proposed twice, and "ms" is the time of a proposal (asked, judged, written in memory) near the last one.
+
+    python benchmarks/samplers.py --samplers cost-aware tpe --seeds 10
+    python benchmarks/samplers.py --tight
+    python benchmarks/samplers.py --many 10000
+"""
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+import time
+import warnings
+from dataclasses import dataclass, field
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from landscapes import NAMES, Landscape
+from optuna.trial import TrialState
+
+from nas.samplers import distributions
+from nas.samplers.children import Children
+from nas.study_file import SamplerName, SearchSection
+from nas.trial_book import TrialBook
+from search_spaces.budget import Budget
+from search_spaces.pricing import Pricing
+from search_spaces.spaces import SPACE_NAMES, open_space
+from search_spaces.staged import StagedSpace
+from studies.front import pareto_mask
+from studies.hypervolume import Scale, hypervolume
+from studies.storage import DIRECTIONS
+
+Floats = npt.NDArray[np.float64]
+TIGHT = Budget(32_000, 5_000_000)
+LOOKS = (25, 50, 100, 200)
+GENERATIONS, OFFSPRING = 60, 6000
+FEWER = {"gp": (2, 60), "random": (3, 200)}
+"""Seeds and students at most: GP takes seconds for a proposal; random ones are refused by the hundred where limits are
+tight."""
+
+
+@dataclass
+class Run:
+    """What one sampler did in one seed."""
+
+    shares: dict[int, float] = field(default_factory=dict)
+    proposals: int = 0
+    over_budget: int = 0
+    repeats: int = 0
+    milliseconds: float = float("nan")
+
+
+def main() -> int:
+    """Prints one table for each landscape; the exit code is 0."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samplers", nargs="+", default=get_args(SamplerName), choices=get_args(SamplerName))
+    parser.add_argument("--landscapes", nargs="+", default=NAMES, choices=NAMES)
+    parser.add_argument("--space", default="joint", choices=SPACE_NAMES)
+    parser.add_argument("--mels", type=int, default=128)
+    parser.add_argument("--frames", type=int, default=33)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=200, help="students of each run (default 200)")
+    parser.add_argument("--workers", type=int, default=1, help="students in training at once (default 1)")
+    parser.add_argument("--tight", action="store_true", help="32 kB and 5 MMACs instead of 128 kB and 30 MMACs")
+    parser.add_argument("--many", type=int, help="only the time of a proposal after so many trials")
+    given = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    space = open_space(given.space, [given.mels], [given.frames])
+    budget = TIGHT if given.tight else Budget()
+    for name in given.landscapes:
+        landscape = Landscape(name, space)
+        if given.many:
+            sys.stdout.write(_many(landscape, space, budget, given.samplers, given.many))
+            continue
+        best = _reference(landscape, space, budget)
+        limits = f"{budget.weight_bytes:,} bytes, {budget.macs:,} MACs"
+        sys.stdout.write(
+            f"{name}, {limits}; best hypervolume {best:.3f}; {given.workers} worker(s), load {os.getloadavg()[0]:.1f}\n"
+            f"{'':12}{'seeds':>6}"
+            + "".join(f"{look:>20}" for look in LOOKS if look <= given.trials)
+            + f"{'feasible':>10}{'repeats':>9}{'ms':>8}\n"
+        )
+        for sampler in given.samplers:
+            seeds, trials = (
+                min(pair)
+                for pair in zip(
+                    FEWER.get(sampler, (given.seeds, given.trials)), (given.seeds, given.trials), strict=True
+                )
+            )
+            runs = [_run(sampler, landscape, space, budget, seed, trials, given.workers, best) for seed in range(seeds)]
+            sys.stdout.write(_row(sampler, runs, given.trials))
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+    return 0
+
+
+def _run(
+    sampler: SamplerName,
+    landscape: Landscape,
+    space: StagedSpace,
+    budget: Budget,
+    seed: int,
+    trials: int,
+    workers: int,
+    best: float,
+) -> Run:
+    study = optuna.create_study(directions=DIRECTIONS)
+    settings = SearchSection(trials=trials, sampler=sampler, known_designs=(), patience=100_000)
+    book = TrialBook(study, space, budget, settings, seed)
+    run, handed_out, seconds = Run(), [], []
+    observed: list[tuple[float, float, int, int]] = []
+    while book.complete < trials:
+        while book.in_flight < workers and book.wanted:
+            before, started = len(study.get_trials(deepcopy=False)), time.process_time()
+            candidate = book.next()
+            spent = time.process_time() - started
+            seconds.append(spent / (len(study.get_trials(deepcopy=False)) - before))
+            handed_out.append(candidate)
+        candidate = handed_out.pop(0)
+        digits = space.digits([study.get_trials(deepcopy=False)[candidate.number].params])
+        outcome = landscape.trained(digits, seed, candidate.architecture.identity)
+        book.completed(candidate.number, outcome)
+        deployed = candidate.cost.deployed
+        truth = float(landscape.truth(digits)[0])
+        observed.append((outcome["accuracy"], truth, deployed.weight_bytes, deployed.macs))
+        if book.complete in LOOKS:
+            run.shares[book.complete] = _found(np.array(observed), space, budget) / best
+    reasons = [trial.user_attrs.get("reason") for trial in study.get_trials(deepcopy=False)]
+    run.proposals = len(reasons)
+    run.over_budget, run.repeats = reasons.count("over_budget"), reasons.count("repeat")
+    run.milliseconds = 1000 * statistics.median(seconds[-20:])
+    return run
+
+
+def _found(observed: Floats, space: StagedSpace, budget: Budget) -> float:
+    """The true hypervolume of the front by observed accuracies; columns observed, true, weight bytes, MACs."""
+    front = observed[pareto_mask(observed[:, (0, 2, 3)] * (-1, 1, 1))]
+    return hypervolume(_gains(front[:, 1], front[:, 2], front[:, 3], space, budget))
+
+
+def _gains(accuracy: Floats, weight_bytes: Floats, macs: Floats, space: StagedSpace, budget: Budget) -> Floats:
+    scale = Scale(1 / space.classes, budget.weight_bytes, budget.macs)
+    return np.column_stack([scale.learned(accuracy), scale.saved(weight_bytes, macs)])
+
+
+def _reference(landscape: Landscape, space: StagedSpace, budget: Budget) -> float:
+    """The hypervolume of the front of many generations of children, all judged by the truth."""
+    rng, pricing, children = np.random.default_rng(0), Pricing(space, budget), Children(space)
+    drawn = space.sample_digits(rng, 200_000)
+    front, gains = drawn[:, :0], np.empty((0, 3))
+    for _ in range(GENERATIONS):
+        prices = pricing.prices(drawn)
+        drawn = drawn[:, prices.feasible]
+        stored, macs = (costs[prices.feasible].astype(np.float64) for costs in (prices.weight_bytes, prices.macs))
+        found = _gains(landscape.truth(drawn), stored, macs, space, budget)
+        beaten = np.zeros(len(found), dtype=bool)
+        for member in gains:
+            beaten |= (found <= member).all(axis=1)
+        front, gains = np.hstack([front, drawn[:, ~beaten]]), np.vstack([gains, found[~beaten]])
+        kept = np.flatnonzero(pareto_mask(-gains) & (gains > 0).all(axis=1))
+        front, gains = front[:, kept], gains[kept]
+        drawn = children.of(front, OFFSPRING, rng)
+    return hypervolume(gains)
+
+
+def _row(sampler: str, runs: list[Run], trials: int) -> str:
+    cells = []
+    for look in (look for look in LOOKS if look <= trials):
+        shares = [run.shares[look] for run in runs if look in run.shares]
+        if not shares:
+            cells.append(f"{'-':>20}")
+            continue
+        low, middle, high = np.percentile(shares, (25, 50, 75))
+        cells.append(f"{f'{middle:.3f} ({low:.3f}-{high:.3f})':>20}")
+    proposals = sum(run.proposals for run in runs)
+    feasible = 1 - sum(run.over_budget for run in runs) / proposals
+    milliseconds = statistics.median(run.milliseconds for run in runs)
+    repeats = sum(run.repeats for run in runs)
+    return f"{sampler:12}{len(runs):>6}{''.join(cells)}{feasible:>10.1%}{repeats:>9}{milliseconds:>8.0f}\n"
+
+
+def _many(landscape: Landscape, space: StagedSpace, budget: Budget, samplers: list[SamplerName], count: int) -> str:
+    """The time of a proposal in a study of so many trained students."""
+    rng, pricing = np.random.default_rng(0), Pricing(space, budget)
+    digits = space.sample_digits(rng, 100)
+    while digits.shape[1] < count + 100:
+        drawn = space.sample_digits(rng, 10_000)
+        digits = np.hstack([digits, drawn[:, pricing.prices(drawn).feasible]])
+    digits = digits[:, 100 : 100 + count]
+    prices, spread = pricing.prices(digits), distributions(space)
+    trials = []
+    for number, values in enumerate(space.values(digits)):
+        identity = space.decode(values).identity
+        outcome = landscape.trained(digits[:, number : number + 1], 0, identity)
+        costs = {"weight_bytes": int(prices.weight_bytes[number]), "macs": int(prices.macs[number])}
+        trials.append(
+            optuna.trial.create_trial(
+                state=TrialState.COMPLETE,
+                params=values,
+                distributions=spread,
+                values=[outcome["accuracy"], *costs.values()],
+                user_attrs={"proposal": {"identity": identity, "cost": {"deployed": costs}}, "outcome": outcome},
+            )
+        )
+    lines = [f"{landscape.name}, a proposal after {count:,} trials, load {os.getloadavg()[0]:.1f}\n"]
+    for sampler in samplers:
+        study = optuna.create_study(directions=DIRECTIONS)
+        study.add_trials(trials)
+        settings = SearchSection(trials=count + 100, sampler=sampler, known_designs=(), patience=100_000)
+        book = TrialBook(study, space, budget, settings, 0)
+        seconds = []
+        for _ in range(6):
+            started, before = time.process_time(), len(study.get_trials(deepcopy=False))
+            book.next()
+            seconds.append((time.process_time() - started) / (len(study.get_trials(deepcopy=False)) - before))
+        lines.append(f"{sampler:12}{statistics.median(seconds[1:]) * 1000:>8.0f} ms, the first {seconds[0]:.1f} s\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

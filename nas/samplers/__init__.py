@@ -1,0 +1,8 @@
+"""Samplers on a search space: Optuna's own, and those that propose only what fits the budget."""
+
+from nas.samplers.cost_aware import CostAwareSampler
+from nas.samplers.distributions import distributions
+from nas.samplers.feasible import FeasibleSampler
+from nas.samplers.named import Samplers
+
+__all__ = ["CostAwareSampler", "FeasibleSampler", "Samplers", "distributions"]

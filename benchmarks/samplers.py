@@ -69,6 +69,7 @@ def main() -> int:
     parser.add_argument("--mels", type=int, default=128)
     parser.add_argument("--frames", type=int, default=33)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=10, help="the sampler was tuned on 0 to 3 (default 10)")
     parser.add_argument("--trials", type=int, default=200, help="students of each run (default 200)")
     parser.add_argument("--workers", type=int, default=1, help="students in training at once (default 1)")
     parser.add_argument("--tight", action="store_true", help="32 kB and 5 MMACs instead of 128 kB and 30 MMACs")
@@ -99,7 +100,10 @@ def main() -> int:
                     FEWER.get(sampler, (given.seeds, given.trials)), (given.seeds, given.trials), strict=True
                 )
             )
-            runs = [_run(sampler, landscape, space, budget, seed, trials, given.workers, best) for seed in range(seeds)]
+            runs = [
+                _run(sampler, landscape, space, budget, given.first_seed + number, trials, given.workers, best)
+                for number in range(seeds)
+            ]
             sys.stdout.write(_row(sampler, runs, given.trials))
             sys.stdout.flush()
         sys.stdout.write("\n")

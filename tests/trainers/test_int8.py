@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
+from torchao.quantization.pt2e import FakeQuantize
 
 from search_spaces.architecture import Architecture
 from search_spaces.cost import form_cost
@@ -190,15 +191,24 @@ def test_ranges_of_maps_follow_in_training_mode_only() -> None:
 
 
 def test_weights_are_rounded_as_they_are_not_as_they_were() -> None:
-    network = Int8Network(Tiny().eval(), noise(8)).train()
+    """By the scales that the deployed file has; see `trainers.precision`."""
+    tiny = Tiny().eval()
+    network = Int8Network(tiny, noise(8)).train()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter *= 3
-    network.eval()
-    converted = network.converted()
-    maps = noise(8, seed=6)
+        network.eval()(noise(8, seed=6))
+    scales = [each.scale for each in network.modules() if isinstance(each, FakeQuantize) and each.is_per_channel]
+    for scale, conv in zip(scales, (tiny.first, tiny.second), strict=True):
+        torch.testing.assert_close(scale, quantised(3 * conv.weight)[1])
+
+
+def test_what_is_converted_rounds_as_the_last_step_left_the_weights() -> None:
+    network, maps = Int8Network(Tiny().eval(), noise(8)).train(), noise(8, seed=6)
     with torch.no_grad():
-        np.testing.assert_allclose(converted(maps).numpy(), network(maps).numpy(), atol=1e-5)
+        for parameter in network.parameters():
+            parameter *= 0.5
+        np.testing.assert_allclose(network.converted()(maps).numpy(), network.eval()(maps).numpy(), atol=1e-5)
 
 
 def test_it_comes_back_from_its_state() -> None:
@@ -216,7 +226,7 @@ def test_its_average_rounds_by_the_average_of_its_ranges() -> None:
     average = AveragedNetwork(network, decay=0.5)
     network.train()
     for step in range(4):
-        network(10 * noise(8, seed=step))
+        network(10 * noise(8, seed=step) + 50 * step)  # so that zero moves as well
         average.follow(step)
     averaged = average.network.eval()
     maps = 10 * noise(8, seed=9)

@@ -82,7 +82,8 @@ class FullSection(Section):
 
 
 def _off(data: Any) -> Any:
-    return None if data is False else data
+    """YAML reads a bare `off` as false."""
+    return None if data is False or data == "off" else data
 
 
 class EarlyStopping(Section):

@@ -62,6 +62,7 @@ def test_the_order_in_which_inputs_are_written_makes_no_other_study(tmp_path: Pa
         (", early_stopping: {}", [1, 3, 9], True),
         (", early_stopping: {rungs: [5, 4], leaders: 2, margin: 0.2}", [4, 5], True),
         (", early_stopping: off", [4], False),
+        (", early_stopping: 'off'", [4], False),
         (", early_stopping: null", [4], False),
     ],
 )

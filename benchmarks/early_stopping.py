@@ -281,6 +281,7 @@ def main() -> int:
         "--budgets", type=int, nargs="+", default=[30, 60, 120], help="in trainings (default 30 60 120)"
     )
     parser.add_argument("--seeds", type=int, default=10, help="default 10")
+    parser.add_argument("--first-seed", type=int, default=10, help="the rule was chosen on 0 to 9 (default 10)")
     parser.add_argument("--noise", type=float, default=0.012, help="of an accuracy (default 0.012)")
     parser.add_argument("--leaders", type=int, default=EarlyStopping().leaders, help="of nas.stopping")
     parser.add_argument("--margin", type=float, default=EarlyStopping().margin, help="of nas.stopping")
@@ -296,7 +297,7 @@ def _table(name: str, given: argparse.Namespace) -> list[str]:
     methods = _methods(given)
     rows: dict[tuple[int, str], list[tuple[float, ...]]] = {(b, m): [] for b in given.budgets for m in methods}
     ranks = []
-    for seed in range(given.seeds):
+    for seed in range(given.first_seed, given.first_seed + given.seeds):
 
         def students(seed: int = seed) -> Students:
             return Students(LANDSCAPES[name], given.epochs, given.noise, seed, evolving=given.evolving)

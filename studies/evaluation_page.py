@@ -63,7 +63,8 @@ def evaluation_view(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _status(document: Mapping[str, Any]) -> str:
-    data, own = document["data"], document["systems"][0]["devices"]
+    data = document["data"]
+    own = {device for system in document["systems"] for device in system["devices"]}
     students = (
         f"{counted(len(own), 'recording device')} with students of their own"
         if own

@@ -13,8 +13,8 @@ quickstart: $(VENV)/.installed ## set up, then a whole study: five minutes on tw
 	$(BIN)/nas search quick
 	@echo "\nThe command is $(BIN)/nas; 'source $(BIN)/activate' puts it on your path."
 
-test: $(VENV)/.installed-dev ## set up, then the quick tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev ## set up, then the quick tests, on two cores
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 nightly: $(VENV)/.installed-dev ## every test, the slow ones too, properties on fresh examples
 	$(BIN)/python -m pytest -m "nightly or not nightly" --hypothesis-profile=fresh

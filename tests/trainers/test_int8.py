@@ -11,17 +11,19 @@ from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 from torchao.quantization.pt2e import FakeQuantize
 
-from search_spaces.architecture import Architecture
+from search_spaces.architecture import Architecture, InputShape, Stage
 from search_spaces.cost import form_cost
 from search_spaces.designs import design
 from search_spaces.folding import deployed
 from search_spaces.forms import Form
 from search_spaces.network import build
+from search_spaces.parts import ConvStem, CPMobileBlock, Head, Pooling
 from trainers.averaging import AveragedNetwork
 from trainers.export.graphs import write_int8_graph
 from trainers.export.runtime import OnnxNetwork
 from trainers.int8 import Int8Network
 from trainers.precision import quantised
+from trainers.training import TrainingFailed
 
 MELS, FRAMES = 16, 13
 Made = tuple[Architecture, Int8Network, Path]
@@ -169,6 +171,25 @@ def test_nothing_in_the_file_says_where_it_was_made(made: Made) -> None:
 
 def test_all_parameters_learn(made: Made) -> None:
     assert all(parameter.grad is not None for parameter in made[1].parameters())
+
+
+@pytest.mark.parametrize("pooling", ["average", "max", "gem", "attention"])
+def test_every_pooling_learns_from_silence_too(pooling: Pooling) -> None:
+    """A rounded map is 0 in many places, where a power's gradient need not be finite."""
+    stages = (Stage((CPMobileBlock(8, 8),)),)
+    architecture = Architecture(InputShape(MELS, FRAMES), ConvStem((4, 8)), stages, head=Head(pooling), classes=3)
+    network = Int8Network(deployed(build(architecture, seed=1), Form.FOLDED), noise(8)).train()
+    network(torch.zeros(4, 1, MELS, FRAMES)).square().sum().backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_a_training_that_has_gone_wrong_is_told() -> None:
+    network = Int8Network(Tiny().eval(), noise(8)).train()
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    with pytest.raises(TrainingFailed, match="no longer finite"):
+        network(noise(8))
 
 
 def test_ranges_of_maps_follow_in_training_mode_only() -> None:

@@ -10,6 +10,7 @@ from torchao.quantization.pt2e import FakeQuantize
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from trainers.int8.rounding import MapsAndWeights
+from trainers.training import TrainingFailed
 
 
 class Int8Network(nn.Module):
@@ -39,8 +40,17 @@ class Int8Network(nn.Module):
         self.eval()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits (batch, scenes) of feature maps (batch, 1, mels, frames)."""
-        logits: Tensor = self.graph(features)
+        """Logits (batch, scenes) of feature maps (batch, 1, mels, frames).
+
+        Raises:
+            TrainingFailed: If weights, or maps in training mode, are not finite: they have no range to be rounded in.
+        """
+        try:
+            logits: Tensor = self.graph(features)
+        except AssertionError as error:  # torchao's, of a smallest value that is not below the largest
+            raise TrainingFailed(
+                "a student in int8 has weights or maps that are no longer finite; a lower learning rate may help"
+            ) from error
         return logits
 
     def train(self, mode: bool = True) -> "Int8Network":

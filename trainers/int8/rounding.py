@@ -6,7 +6,8 @@
   zero point each (Jacob et al. 2018). Between an operation and an activation function that alone reads it there is no
   map: kernels for microcontrollers apply the function to their sums, before they round.
 
-All else stays float32: biases (which such kernels keep in 32 bits), statistics of normalisations, and the logits.
+All else stays float32: biases (which such kernels keep in 32 bits), statistics of normalisations, the powers within a
+generalised mean, which would begin at 0 where its gradient is infinite, and the logits.
 """
 
 import torch
@@ -19,7 +20,15 @@ _LINEAR = _ATEN.linear.default
 _WEIGHTED = (_ATEN.conv2d.default, _LINEAR)
 _FUNCTIONS = (_ATEN.relu.default, _ATEN.hardtanh.default, _ATEN.leaky_relu.default)
 # They hand on the very values they are given.
-_VIEWS = (_ATEN.unsqueeze.default, _ATEN.squeeze.dim, _ATEN.flatten.using_ints, _ATEN.view.default)
+_VIEWS = (
+    _ATEN.unsqueeze.default,
+    _ATEN.squeeze.dim,
+    _ATEN.flatten.using_ints,
+    _ATEN.view.default,
+    _ATEN.permute.default,
+    _ATEN.dropout.default,
+)
+_POWERS = (_ATEN.clamp.default, _ATEN.pow.Tensor_Tensor)
 
 # The fused kernel of torchao is faster, but gives a channel without negative weights another scale than the graph that
 # is deployed has.
@@ -66,7 +75,7 @@ class MapsAndWeights(Quantizer):  # type: ignore[misc]
 
 
 def _is_stored_map(node: Node) -> bool:
-    if node.op not in ("placeholder", "call_function") or node.target in _VIEWS:
+    if node.op not in ("placeholder", "call_function") or node.target in (*_VIEWS, *_POWERS):
         return False
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor) or value.dim() != 4 or value.shape[2] * value.shape[3] == 1:

@@ -119,9 +119,9 @@ class StudyFile(Section):
     @classmethod
     def _of_recipes(cls, full: FullSection, known: ValidationInfo) -> FullSection:
         if "student" in known.data:
-            recipe = _changed(known.data["student"], full.recipe)
-            _changed(recipe, full.per_device)
-            _changed(recipe, full.int8)
+            recipe = _changed_as("recipe", known.data["student"], full.recipe)
+            _changed_as("per_device", recipe, full.per_device)
+            _changed_as("int8", recipe, full.int8)
         return full
 
     @property
@@ -178,6 +178,14 @@ def _changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         fault = error.errors(include_url=False)[0]
         message = fault["msg"].removeprefix("Value error, ")
         raise ValueError(f"{'.'.join(map(str, fault['loc'][1:])) or 'its recipe'}: {message}") from None
+
+
+def _changed_as(name: str, recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The changed recipe, a fault of which is told with its name."""
+    try:
+        return _changed(recipe, settings)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _widest(features: FrontEnd, views: Views) -> FrontEnd:

@@ -288,13 +288,17 @@ def test_a_full_training_has_the_student_s_recipe_with_what_is_said_over_it(tmp_
     given = asdict(NAMED_SETS["dynacp"].batches)
     assert study.full_recipe == replace(study.student, epochs=9, **given)
     assert study.device_recipe == replace(study.full_recipe, epochs=4, roll=0.25)
+    assert study.int8_recipe == replace(study.full_recipe, epochs=15, learning_rate=2e-4)
     assert study_from_json(study.to_json(), "toy") == study
 
 
 @pytest.mark.parametrize(
     ("full", "told"),
     [
-        ("{recipe: {epocs: 3}}", "line 12: full is {'recipe': {'epocs': 3}}; epocs: unexpected keyword argument"),
+        (
+            "{recipe: {epocs: 3}}",
+            "line 12: full is {'recipe': {'epocs': 3}}; recipe: epocs: unexpected keyword argument",
+        ),
         ("{recipe: {epochs: 0}}", "its recipe: the training recipe has epochs=0"),
         ("{per_device: {epochs: x}}", "epochs: input should be a valid integer"),
         ("{recip: {}}", "line 12: full.recip is not a field of a study file; did you mean recipe?"),

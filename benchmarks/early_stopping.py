@@ -45,7 +45,7 @@ from search_spaces.pricing import Pricing
 from search_spaces.space import Digits
 from search_spaces.spaces import open_space
 from studies.front import pareto_mask
-from studies.hypervolume import HALVINGS, hypervolume
+from studies.hypervolume import HALVINGS, growth
 
 Floats = NDArray[np.float64]
 
@@ -257,19 +257,6 @@ def spend(method: Method, students: Students, budgets: Sequence[int]) -> list[tu
         if spent in budgets:
             found.append((students.proposed, list(students.finished)))
     return found
-
-
-def growth(gains: Floats) -> Floats:
-    """The hypervolume after each student."""
-    values = []
-    front = np.empty((0, 3))
-    value = 0.0
-    for point in gains:
-        if not (front >= point).all(axis=1).any():
-            front = np.vstack([front[~(point >= front).all(axis=1)], point])
-            value = hypervolume(front)
-        values.append(value)
-    return np.array(values)
 
 
 def main() -> int:

@@ -123,12 +123,12 @@ def hypervolume_curve(trials: pd.DataFrame, scale: Scale | None) -> pd.DataFrame
     rows = candidates(trials).sort_values(["finished", "number"], kind="stable")
     curve = rows[["number", "finished", "accuracy"]].reset_index(drop=True)
     curve["best_accuracy"] = curve["accuracy"].cummax()
-    curve["hypervolume"] = _growth(scale.gains(rows)) if scale else 0.0
+    curve["hypervolume"] = growth(scale.gains(rows)) if scale else 0.0
     return curve
 
 
-def _growth(gains: NDArray[np.float64]) -> list[float]:
-    """The hypervolume after each point; computed anew only when a point is not covered already."""
+def growth(gains: NDArray[np.float64]) -> list[float]:
+    """The hypervolume of the first point, the first two, ... of (n, 3); computed anew only when one is not covered."""
     values: list[float] = []
     front = np.empty((0, 3))
     value = 0.0

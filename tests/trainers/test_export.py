@@ -327,9 +327,12 @@ def test_a_student_in_int8_lies_beside_the_one_in_float_and_is_checked_as_well(t
     assert "Scores in int8 on the validation clips" in card
     assert "60.25%" in card
     assert f"{cost['weight_bytes']:,}" in card
-    shutil.copy(folder / "model.onnx", folder / "model.int8.onnx")
     with np.load(folder / "reference.npz") as arrays:
-        np.savez(folder / "reference.npz", **{**arrays, "int8_logits": -arrays["int8_logits"]})
+        whole = dict(arrays)
+    np.savez(folder / "reference.npz", examples=whole["examples"], logits=whole["logits"])
+    with pytest.raises(ExportError, match="does not hold examples, logits, int8_logits"):
+        verify_bundle(with_manifest_renewed(folder))
+    np.savez(folder / "reference.npz", **{**whole, "int8_logits": -whole["int8_logits"]})
     with pytest.raises(ExportError, match=r"model\.int8\.onnx gives logits"):
         verify_bundle(with_manifest_renewed(folder))
 

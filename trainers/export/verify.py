@@ -1,5 +1,6 @@
 """Whether a bundle is what it says: every file against the manifest, and the network against its own reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def verify_bundle(folder: Path) -> BundleReport:
             f"{folder / 'model.safetensors'} holds {bundle.weight_bytes:,} bytes of parameters, "
             f"but its architecture costs {cost:,}; export the network again"
         )
-    reference = _reference(folder / "reference.npz")
+    reference = _reference(folder / "reference.npz", ["int8_logits"] * (bundle.int8_model is not None))
     examples = torch.from_numpy(reference["examples"])[:, None]
 
     def difference(file: str, network: nn.Module, expected: str, tolerance: float) -> float:
@@ -73,15 +74,13 @@ def verify_bundle(folder: Path) -> BundleReport:
     )
 
 
-def _reference(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+def _reference(path: Path, more: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+    names = ("examples", "logits", *more)
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name].astype(np.float32) for name in arrays.files}
+            return {name: arrays[name].astype(np.float32) for name in names}
     except (OSError, ValueError, KeyError) as error:
-        raise ExportError(f"{path} does not hold examples and logits ({error}); export the network again") from error
-    if not {"examples", "logits"} <= found.keys():
-        raise ExportError(f"{path} does not hold examples and logits; export the network again")
-    return found
+        raise ExportError(f"{path} does not hold {', '.join(names)} ({error}); export the network again") from error
 
 
 def _agreement(

@@ -1,6 +1,8 @@
-"""Early stopping at equal budgets of trained epochs, on simulated learning curves of real architectures.
+"""Early stopping at equal budgets of trained epochs, on simulated and on real learning curves.
 
-Students are feasible architectures of the space `joint`, with their exact costs. The accuracy that one ends with is
+The real ones are those of `trainings.py`: students of the table that were drawn uniformly, in a random order. The
+simulated ones belong to feasible architectures of the space `joint`, with their exact costs. The accuracy that one ends
+with is
 
     final = chance + (top - chance) / (1 + exp(-(size + design))),
 
@@ -11,25 +13,25 @@ landscapes weigh them differently. After epoch e of E it is judged to have
 
 a power law from chance to the end, in which u(e) is the learning rate summed up to e, with the warm-up of the recipes;
 the time t is random and longer for students of more MACs (slow starters), the power a is random, and the noise falls
-from 6 times `--noise` to `--noise`. Ranks early in the training then agree with those at its end about as they do in
-real studies of synthetic scenes (measured here, Spearman's: 0.1 to 0.3 after a tenth, 0.4 to 0.9 after a fifth, 0.8 to
-0.9 after half); the first line of a table has them.
+from 6 times `--noise` to `--noise`. The first line of a table says how far ranks early in a training agree with those
+at its end (Spearman's).
 
-Compared are: none; ASHA on accuracy (Li et al. 2020, algorithm 2, which promotes); MO-ASHA (Schmucker et al. 2021:
-the same, a rung being ordered by the non-dominated fronts of accuracy, bytes and MACs, and within a front by an
-epsilon-net), both with a factor of 3 from the first epoch, and from a ninth of the training; and `nas.stopping` at its
-usual rungs. Four students are trained at a time. Proposals are uniform, the same ones for all; or, with --evolving,
-three in four are children of two students of the front of those trained to the end.
+Compared are: none; ASHA on accuracy (Li et al. 2020, algorithm 2); MO-ASHA (Schmucker et al. 2021: the same, a rung
+being ordered by the non-dominated fronts of accuracy, bytes and MACs, and within a front by an epsilon-net), both with
+a factor of 3 from the first epoch, and from a ninth of the training; and `nas.halving` at its usual rungs, one student
+in two or in three going on. Four students are trained at a time. Proposals are uniform, the same ones for all; or, with
+--evolving, three in four are children of two students of the front of those trained to the end.
 
 The hypervolume is that of `studies.hypervolume` over the students that were trained to the end, by the accuracy that
-they truly have. "times" is how many epochs training every student to the end needs for the same hypervolume, divided by
-those spent. Medians over the seeds, with quartiles.
+they end with. "times" is how many epochs training every student to the end needs for the same hypervolume, divided by
+those spent; "best" is the accuracy of the most accurate one. Medians over the seeds, with quartiles.
 
     python benchmarks/early_stopping.py
 """
 
 import argparse
 import sys
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -37,43 +39,98 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from trainings import read_trainings
 
-from nas.stopping import Stopping, usual_rungs
-from nas.study_file.sections import EarlyStopping
+from nas.halving import Halving, usual_rungs
 from search_spaces.budget import Budget
 from search_spaces.pricing import Pricing
 from search_spaces.space import Digits
 from search_spaces.spaces import open_space
 from studies.front import pareto_mask
-from studies.hypervolume import HALVINGS, growth
+from studies.hypervolume import HALVINGS, Scale, growth
 
 Floats = NDArray[np.float64]
 
 CHANCE, TOP = 0.1, 0.75
 BUDGET = Budget()
+SCALE = Scale(CHANCE, BUDGET.weight_bytes, BUDGET.macs)
 WARM_UP = 0.1
 FACTOR = 3
 WORKERS = 4
 REFERENCE = 1500
 """Students trained to the end, for how many of them a hypervolume takes; "times" can be no more than these allow."""
-SMALL = 16_000
-"""Weight bytes below which a student counts as small."""
 
 LANDSCAPES = {"size matters": (2.0, 0.7), "design matters": (1.0, 1.2)}
 """Weight of a student's size, and standard deviation of its choices' effects."""
+REAL = "esc10"
+EPOCHS = 27
 
 
-class Students:
-    """Students of one landscape in the order in which they are proposed, each with its costs and its curve.
+class Students(ABC):
+    """Students in the order in which they are proposed, each with its costs and its curve.
+
+    Attributes:
+        epochs: Of a training.
+        weight_bytes, macs, final: Of every student known so far: costs and last accuracy.
+        curves: (students, epochs) accuracy as it is judged after each epoch.
+        proposed: How many were.
+        finished: Numbers of those trained to the end.
+    """
+
+    epochs: int = EPOCHS
+    weight_bytes: NDArray[np.int64]
+    macs: NDArray[np.int64]
+    final: Floats
+    curves: Floats
+
+    def __init__(self) -> None:
+        self.proposed = 0
+        self.finished: list[int] = []
+
+    @abstractmethod
+    def propose(self) -> int:
+        """The number of the next student."""
+
+    def gains(self, numbers: Sequence[int]) -> Floats:
+        """(numbers, 3), as `studies.hypervolume` has them, of true accuracies."""
+        learned = np.clip(SCALE.learned(self.final[numbers]), 0, 1)
+        return np.column_stack([learned, SCALE.saved(self.weight_bytes[numbers], self.macs[numbers])])
+
+    def losses(self, numbers: Sequence[int], epoch: int) -> Floats:
+        """(numbers, 3): what is minimised, with the accuracies after an epoch."""
+        costs = np.log2(self.weight_bytes[numbers]), np.log2(self.macs[numbers])
+        return np.column_stack([-self.curves[numbers, epoch - 1], *costs])
+
+
+class RealStudents(Students):
+    """Those of the table that were drawn uniformly, in a random order."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        known = read_trainings()
+        order = np.random.default_rng(seed).permutation(np.flatnonzero(known.uniform))
+        self.weight_bytes, self.macs = known.prices.weight_bytes[order], known.prices.macs[order]
+        self.curves = known.curves[order]
+        self.final = self.curves[:, -1]
+
+    def propose(self) -> int:
+        self.proposed += 1
+        if self.proposed > len(self.final):
+            raise ValueError(f"the table has only {len(self.final)} students; give smaller --budgets")
+        return self.proposed - 1
+
+
+class SimulatedStudents(Students):
+    """Those of one landscape.
 
     Args:
         landscape: One of `LANDSCAPES`.
         evolving: Whether proposals are bred from what was trained.
     """
 
-    def __init__(self, landscape: tuple[float, float], epochs: int, noise: float, seed: int, *, evolving: bool) -> None:
+    def __init__(self, landscape: tuple[float, float], noise: float, seed: int, *, evolving: bool) -> None:
+        super().__init__()
         self._size, self._spread = landscape
-        self.epochs = epochs
         self._noise = noise
         self._rng = np.random.default_rng(seed)
         self._evolving = evolving
@@ -86,13 +143,10 @@ class Students:
         self.weight_bytes = np.empty(0, np.int64)
         self.macs = np.empty(0, np.int64)
         self.final = np.empty(0)
-        self.curves = np.empty((0, epochs))
+        self.curves = np.empty((0, EPOCHS))
         self._waiting: deque[int] = deque()
-        self.proposed = 0
-        self.finished: list[int] = []
 
     def propose(self) -> int:
-        """The number of the next student."""
         self.proposed += 1
         if self._evolving and len(self.finished) >= 10 and self._rng.random() < 0.75:
             return self._child()
@@ -101,18 +155,6 @@ class Students:
                 self._add(self._pricing.space.sample_digits(self._rng, 64 if self._evolving else 8192))
             )
         return self._waiting.popleft()
-
-    def gains(self, numbers: Sequence[int]) -> Floats:
-        """(numbers, 3), as `studies.hypervolume` has them, of true accuracies."""
-        gains = [(self.final[numbers] - CHANCE) / (1 - CHANCE)]
-        gains += [np.log2(BUDGET.weight_bytes / self.weight_bytes[numbers]) / HALVINGS]
-        gains += [np.log2(BUDGET.macs / self.macs[numbers]) / HALVINGS]
-        return np.clip(np.column_stack(gains), 0, 1)
-
-    def losses(self, numbers: Sequence[int], epoch: int) -> Floats:
-        """(numbers, 3): what is minimised, with the accuracies after an epoch."""
-        costs = np.log2(self.weight_bytes[numbers]), np.log2(self.macs[numbers])
-        return np.column_stack([-self.curves[numbers, epoch - 1], *costs])
 
     def _child(self) -> int:
         """One that fits, of two of the front: each choice from either, each drawn anew with a chance of 1 in 16."""
@@ -169,23 +211,46 @@ class Method(Protocol):
 
 
 class Plain:
-    """Every student to the end, unless the rule stops it."""
+    """Every student to the end."""
 
-    def __init__(self, students: Students, stopping: Stopping) -> None:
-        self._students, self._stopping = students, stopping
+    def __init__(self, students: Students) -> None:
+        self._students = students
 
     def job(self) -> tuple[int, int]:
         return self._students.propose(), 0
 
     def carries_on(self, number: int, epoch: int) -> bool:
+        return True
+
+
+class Ours:
+    """`nas.halving`."""
+
+    def __init__(self, students: Students, reduction: int) -> None:
+        self._students = students
+        self._halving = Halving(usual_rungs(students.epochs), SCALE, reduction)
+        self._epochs: dict[int, int] = {}
+
+    def job(self) -> tuple[int, int]:
+        number = self._halving.choice()
+        if number is None:
+            return self._students.propose(), 0
+        self._halving.go_on(number)
+        return number, self._epochs[number]
+
+    def carries_on(self, number: int, epoch: int) -> bool:
+        if not self._halving.is_rung(epoch):
+            return True
         known = self._students
         costs = {"weight_bytes": known.weight_bytes[number], "macs": known.macs[number]}
         curve = [{"epoch": e + 1, "accuracy": known.curves[number, e]} for e in range(epoch)]
-        self._stopping.remember(number, costs, curve)
-        return self._stopping.judge(number) is None
+        self._halving.remember(number, costs, curve)
+        self._halving.pause(number)
+        self._epochs[number] = epoch
+        return False
 
 
-class Halving:
+class ByRank:
     """Asynchronous successive halving (Li et al. 2020, algorithm 2).
 
     Args:
@@ -262,72 +327,72 @@ def spend(method: Method, students: Students, budgets: Sequence[int]) -> list[tu
 def main() -> int:
     """Prints one table for each landscape; the exit code is 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--landscapes", nargs="+", default=[*LANDSCAPES], choices=LANDSCAPES)
-    parser.add_argument("--epochs", type=int, default=27, help="of a training (default 27)")
-    parser.add_argument(
-        "--budgets", type=int, nargs="+", default=[30, 60, 120], help="in trainings (default 30 60 120)"
-    )
+    names = [REAL, *LANDSCAPES]
+    parser.add_argument("--landscapes", nargs="+", default=names, choices=names)
+    parser.add_argument("--budgets", type=int, nargs="+", default=[20, 30, 60], help="in trainings (default 20 30 60)")
     parser.add_argument("--seeds", type=int, default=10, help="default 10")
-    parser.add_argument("--first-seed", type=int, default=10, help="the rule was chosen on 0 to 9 (default 10)")
-    parser.add_argument("--noise", type=float, default=0.012, help="of an accuracy (default 0.012)")
-    parser.add_argument("--leaders", type=int, default=EarlyStopping().leaders, help="of nas.stopping")
-    parser.add_argument("--margin", type=float, default=EarlyStopping().margin, help="of nas.stopping")
-    parser.add_argument("--evolving", action="store_true", help="breed proposals from what was trained")
+    parser.add_argument("--first-seed", type=int, default=100, help="the rule was chosen on 0 to 20 (default 100)")
+    parser.add_argument("--noise", type=float, default=0.012, help="of a simulated accuracy (default 0.012)")
+    parser.add_argument("--evolving", action="store_true", help="breed simulated students from what was trained")
     given = parser.parse_args()
     for name in given.landscapes:
-        sys.stdout.write("\n".join([*_table(name, given), "", ""]))
-        sys.stdout.flush()
+        if not (name == REAL and given.evolving):
+            sys.stdout.write("\n".join([*_table(name, given), "", ""]))
+            sys.stdout.flush()
     return 0
 
 
 def _table(name: str, given: argparse.Namespace) -> list[str]:
-    methods = _methods(given)
+    methods = _methods()
     rows: dict[tuple[int, str], list[tuple[float, ...]]] = {(b, m): [] for b in given.budgets for m in methods}
     ranks = []
     for seed in range(given.first_seed, given.first_seed + given.seeds):
 
         def students(seed: int = seed) -> Students:
-            return Students(LANDSCAPES[name], given.epochs, given.noise, seed, evolving=given.evolving)
+            if name == REAL:
+                return RealStudents(seed)
+            return SimulatedStudents(LANDSCAPES[name], given.noise, seed, evolving=given.evolving)
 
         known = students()
-        ((_, everybody),) = spend(methods["none"](known), known, [REFERENCE * given.epochs])
+        most = len(known.final) - WORKERS if name == REAL else REFERENCE
+        ((_, everybody),) = spend(Plain(known), known, [most * known.epochs])
         reference = growth(known.gains(everybody))
-        ranks.append([spearmanr(known.curves[:1000, e], known.final[:1000]).statistic for e in range(given.epochs)])
+        ranks.append([spearmanr(known.curves[:800, e], known.final[:800]).statistic for e in range(known.epochs)])
         for method, made in methods.items():
             known = students()
-            found = spend(made(known), known, [budget * given.epochs for budget in given.budgets])
+            found = spend(made(known), known, [budget * known.epochs for budget in given.budgets])
             for budget, (started, finished) in zip(given.budgets, found, strict=True):
                 reached = growth(known.gains(finished))[-1]
                 as_good = int(np.searchsorted(reference, reached)) + 1
-                small = int((known.weight_bytes[finished] < SMALL).sum())
-                rows[budget, method].append((reached, started, len(finished), small, as_good / budget))
+                most_accurate = float(known.final[finished].max())
+                rows[budget, method].append((reached, as_good / budget, most_accurate, started, len(finished)))
     shown = ", ".join(f"{np.mean(ranks, axis=0)[e]:.2f} after epoch {e + 1}" for e in (0, 2, 8, 13))
     lines = [
         f"{name}, {'evolving' if given.evolving else 'uniform'} proposals; ranks agree with the last: {shown}",
-        f"{'epochs':>8}  {'':24}{'hypervolume':>20}{'started':>10}{'finished':>10}{'small':>8}{'times':>20}",
+        f"{'epochs':>8}  {'':22}{'hypervolume':>20}{'times':>18}{'best':>20}{'started':>9}{'finished':>9}",
     ]
     for (budget, method), values in rows.items():
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
-        volume, times = (f"{middle[i]:.{d}f} ({low[i]:.{d}f}-{high[i]:.{d}f})" for i, d in ((0, 3), (4, 1)))
-        counts = f"{middle[1]:>10.0f}{middle[2]:>10.0f}{middle[3]:>8.0f}"
-        lines.append(f"{budget * given.epochs:>8,}  {method:24}{volume:>20}{counts}{times:>20}")
+        volume, times, best = (
+            f"{middle[i]:.{d}f} ({low[i]:.{d}f}-{high[i]:.{d}f})" for i, d in ((0, 3), (1, 1), (2, 3))
+        )
+        counts = f"{middle[3]:>9.0f}{middle[4]:>9.0f}"
+        lines.append(f"{budget * EPOCHS:>8,}  {method:22}{volume:>20}{times:>18}{best:>20}{counts}")
     return lines
 
 
-def _methods(given: argparse.Namespace) -> dict[str, Callable[[Students], Method]]:
-    usual = usual_rungs(given.epochs)
+def _methods() -> dict[str, Callable[[Students], Method]]:
+    usual = usual_rungs(EPOCHS)
 
-    def halving(rungs: Sequence[int], several: bool) -> Callable[[Students], Method]:
-        return lambda students: Halving(students, rungs, several=several)
-
-    def ours(students: Students) -> Method:
-        return Plain(students, Stopping(usual, leaders=given.leaders, margin=given.margin))
+    def by_rank(rungs: Sequence[int], several: bool) -> Callable[[Students], Method]:
+        return lambda students: ByRank(students, rungs, several=several)
 
     return {
-        "none": lambda students: Plain(students, Stopping()),
-        **{f"ASHA from epoch {rungs[0]}": halving(rungs, False) for rungs in (usual, usual[-2:])},
-        **{f"MO-ASHA from epoch {rungs[0]}": halving(rungs, True) for rungs in (usual, usual[-2:])},
-        "nas.stopping": ours,
+        "none": Plain,
+        **{f"ASHA from epoch {rungs[0]}": by_rank(rungs, False) for rungs in (usual, usual[-2:])},
+        **{f"MO-ASHA from epoch {rungs[0]}": by_rank(rungs, True) for rungs in (usual, usual[-2:])},
+        "nas.halving, 1 in 2": lambda students: Ours(students, 2),
+        "nas.halving, 1 in 3": lambda students: Ours(students, 3),
     }
 
 

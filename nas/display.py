@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from nas.stopping import Lead
 from nas.trial_book import Candidate
 
 log = logging.getLogger("acoustic_nas.display")
@@ -37,7 +36,6 @@ class Display:
         )
         self._tasks: dict[int, TaskID] = {}
         self._students: TaskID | None = None
-        self._best = 0.0
         self._epochs = 0
 
     @contextmanager
@@ -64,10 +62,16 @@ class Display:
 
         return report
 
-    def searching(self, *, taught: int, wanted: int, epochs: int, best_accuracy: float) -> None:
-        """The search begins, or goes on, with so many of its students taught, the best with that accuracy."""
-        self._epochs, self._best = epochs, best_accuracy
-        self._students = self._progress.add_task("students", total=wanted, completed=taught, note="")
+    def searching(self, *, wanted: int, epochs: int) -> None:
+        """The search begins, or goes on, for so many students of so many epochs."""
+        self._epochs = epochs
+        self._students = self._progress.add_task("students", total=wanted, note="")
+
+    def so_far(self, taught: int, best_accuracy: float) -> None:
+        """So many students have been taught, the best of them with that accuracy."""
+        if self._students is not None:
+            note = f"best accuracy {best_accuracy:.1%}" if best_accuracy else ""
+            self._progress.update(self._students, completed=taught, note=note)
 
     def started(self, candidate: Candidate) -> None:
         heard, deployed = candidate.architecture.input, candidate.cost.deployed
@@ -81,14 +85,12 @@ class Display:
         self._progress.update(self._tasks[number], completed=epoch, note=f"accuracy {accuracy:.1%}")
 
     def completed(self, number: int, outcome: dict[str, Any]) -> None:
-        accuracy = float(outcome["accuracy"])
-        self._best = max(self._best, accuracy)
-        log.info("trial %d: accuracy %.1f%% in %.0f s", number, 100 * accuracy, outcome["seconds"])
-        self._one_more(number)
+        log.info("trial %d: accuracy %.1f%% in %.0f s", number, 100 * outcome["accuracy"], outcome["seconds"])
+        self._leave(number)
 
-    def stopped(self, number: int, lead: Lead) -> None:
-        log.info("trial %d: stopped early, %s", number, lead)
-        self._one_more(number)
+    def paused(self, number: int, epoch: int, accuracy: float) -> None:
+        log.info("trial %d: waits at epoch %d with accuracy %.1f%%", number, epoch, 100 * accuracy)
+        self._leave(number)
 
     def failed(self, number: int, error: str) -> None:
         log.warning("trial %d failed: %s", number, error)
@@ -97,11 +99,6 @@ class Display:
     def lost(self, number: int, error: str, *, again: bool) -> None:
         log.warning("trial %d %s: %s", number, "is tried again" if again else "is given up", error)
         self._leave(number)
-
-    def _one_more(self, number: int) -> None:
-        self._leave(number)
-        if self._students is not None:
-            self._progress.update(self._students, advance=1, note=f"best accuracy {self._best:.1%}")
 
     def _leave(self, number: int) -> None:
         task = self._tasks.pop(number, None)

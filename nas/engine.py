@@ -21,15 +21,14 @@ OBJECT_STORE_BYTES = 150_000_000
 def run(
     book: TrialBook,
     job: Callable[[Candidate], dict[str, Any]],
-    discard: Callable[[int], None],
     *,
     workers: int,
     display: Display,
 ) -> None:
-    """Trains until the study has its number of students, `workers` at a time; `job` and `discard` as for the searcher.
+    """Trains until the study has its number of students, `workers` at a time; `job` as for the searcher.
 
     Raises:
-        KeyboardInterrupt: After Ctrl-C. What was in flight stays RUNNING in the study; the next driver adopts it.
+        KeyboardInterrupt: After Ctrl-C. What was in flight or paused stays RUNNING; the next driver adopts it.
         SystemExit: With 143, likewise, after SIGTERM.
         SearchExhausted, NasError: As the trial book raises them.
     """
@@ -50,7 +49,7 @@ def run(
     from nas.searcher import BookSearcher
     from nas.worker import StudentWorker
 
-    searcher = BookSearcher(book, job, discard, display)
+    searcher = BookSearcher(book, job, display)
     terminated = False
 
     def on_terminate(signum: int, frame: object) -> None:

@@ -126,15 +126,14 @@ def _drive(
         with readable(parse(places.storage)), display.shown():
             course = _Course(study_file, prepare(study_file, recordings, places, display), places)
             study.set_user_attr("provenance", _provenance(recordings, course.prepared))
-            book = TrialBook(study, space, study_file.budget, study_file.search, study_file.seed, study_file.stopping)
+            halving = study_file.halving(space.classes)
+            book = TrialBook(study, space, study_file.budget, study_file.search, study_file.seed, halving)
             book.enqueue_known_designs(study_file.features.mels, study_file.features.frames)
-            display.searching(
-                taught=book.taught,
-                wanted=study_file.search.trials,
-                epochs=study_file.student.epochs,
-                best_accuracy=book.best_accuracy,
-            )
-            run_on_ray(book, course.job, course.discard, workers=study_file.search.workers, display=display)
+            display.searching(wanted=study_file.search.trials, epochs=study_file.student.epochs)
+            display.so_far(book.taught, book.best_accuracy)
+            run_on_ray(book, course.job, workers=study_file.search.workers, display=display)
+            for number in book.finish():
+                course.discard(number)
             _look_at_the_test_list(course, study)
     except StudyError as error:
         raise NasError(f"{error} What it holds is safe: `nas resume {study_file.name}` carries on.") from error

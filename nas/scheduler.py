@@ -1,4 +1,4 @@
-"""The Ray Tune scheduler of a search: first come, first served, and a student stops where the trial book says so."""
+"""The Ray Tune scheduler of a search: first come, first served, and a student pauses where the trial book says so."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from nas.searcher import BookSearcher
 
 
 class BookScheduler(FIFOScheduler):
-    """Stops students early.
+    """Lets students pause.
 
     Tune asks a scheduler after each epoch but a student's last. Its own ones compare all students by one metric, and so
-    stop the small ones first.
+    stop the small ones first. To Tune a student that pauses is done: the book keeps it, its folder has what it needs to
+    go on, and when it does it is a trial of Tune's like any other.
 
     Args:
         searcher: Of the same search; it knows the students behind Tune's trials.
@@ -22,5 +23,5 @@ class BookScheduler(FIFOScheduler):
         self._searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        stops = self._searcher.stops(trial.trial_id, result)
-        return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
+        pauses = self._searcher.pauses(trial.trial_id, result)
+        return str(TrialScheduler.STOP if pauses else TrialScheduler.CONTINUE)

@@ -7,7 +7,6 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from nas.display import Display
-from nas.stopping import Lead
 from nas.trial_book import Candidate, TrialBook
 from nas.worker import Blame
 from search_spaces.errors import NasError
@@ -21,23 +20,20 @@ class BookSearcher(Searcher):
 
     Args:
         job: The configuration of a worker for a candidate.
-        discard: Removes what a worker left of the student of a trial, which nobody will teach further.
     """
 
     def __init__(
         self,
         book: TrialBook,
         job: Callable[[Candidate], dict[str, Any]],
-        discard: Callable[[int], None],
         display: Display,
     ) -> None:
         super().__init__()  # without a metric: Tune would refuse a result that has an error in its place
         self._book = book
         self._job = job
-        self._discard = discard
         self._display = display
         self._numbers: dict[str, int] = {}
-        self._leads: dict[str, Lead] = {}
+        self._pausing: set[str] = set()
         self.failure: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
@@ -55,12 +51,12 @@ class BookSearcher(Searcher):
         self._display.started(candidate)
         return self._job(candidate)
 
-    def stops(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether a student must stop after the epoch of this result; Tune then completes its trial with it."""
-        lead = self._book.reached(self._numbers[trial_id], json.loads(result["curve"]))
-        if lead is not None:
-            self._leads[trial_id] = lead
-        return lead is not None
+    def pauses(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether a student must pause after the epoch of this result; Tune then completes its trial with it."""
+        pauses = self._book.reached(self._numbers[trial_id], json.loads(result["curve"]))
+        if pauses:
+            self._pausing.add(trial_id)
+        return pauses
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if "epoch" in result:
@@ -72,6 +68,7 @@ class BookSearcher(Searcher):
             self._settle(trial_id, result or {}, died=error)
         except Exception as failure:  # noqa: BLE001 - Tune would hide it; `suggest` raises it
             self.failure = self.failure or failure
+        self._display.so_far(self._book.taught, self._book.best_accuracy)
 
     def _settle(self, trial_id: str, result: dict[str, Any], *, died: bool) -> None:
         number = self._numbers.pop(trial_id, None)
@@ -82,11 +79,10 @@ class BookSearcher(Searcher):
             self._book.completed(number, outcome)
             self._display.completed(number, outcome)
             return
-        lead = self._leads.pop(trial_id, None)
-        if lead is not None:
-            self._book.stopped(number, lead, json.loads(result["curve"]))
-            self._display.stopped(number, lead)
-            self._discard(number)
+        if trial_id in self._pausing:
+            self._pausing.discard(trial_id)
+            self._book.paused(number, json.loads(result["curve"]))
+            self._display.paused(number, int(result["epoch"]), float(result["accuracy"]))
             return
         error = "its worker died" if died else str(result.get("error", "its worker stopped without a result"))
         blame = result.get("blame", Blame.UNKNOWN)

@@ -3,20 +3,21 @@
     proposed   RUNNING, while its choices are being written
     refused    PRUNED with a reason, its cost and its relative excess: over the budget, or a repeat
     in flight  RUNNING with a proposal: handed to a worker
-    stopped    PRUNED with a reason and its curve: led by enough students no dearer, it will not be taught further
+    paused     RUNNING with its progress: it waits at a rung, and may go on from there
+    stopped    PRUNED with a reason and its curve: it waited until the search ended
     complete   COMPLETE with its accuracy, weight bytes and MACs
     failed     FAIL with the error: its training went wrong, or ended too often for unknown reasons
 
-A driver that dies leaves candidates proposed or in flight. The next one adopts them: the missing choices are drawn, the
-gate judges, and what was in flight runs again, each under its old number. Nothing here knows how or where a candidate
-is trained.
+A driver that dies leaves candidates proposed, in flight or paused. The next one adopts them: the missing choices are
+drawn, the gate judges, and what was in flight runs again, each under its old number; what was paused waits on. Nothing
+here knows how or where a candidate is trained.
 """
 
 import logging
 import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import optuna
@@ -24,8 +25,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.gate import Verdict, judge
-from nas.samplers import Samplers, distributions
-from nas.stopping import Lead, Stopping
+from nas.halving import Halving, Stay
+from nas.samplers import Samplers, Screens, distributions
 from nas.study_file import SearchSection
 from search_spaces.architecture import Architecture
 from search_spaces.budget import Budget
@@ -34,6 +35,7 @@ from search_spaces.designs import design, name_of
 from search_spaces.errors import NasError
 from search_spaces.space import NotInSpaceError, Value
 from search_spaces.staged import StagedSpace
+from studies.hypervolume import Scale
 
 log = logging.getLogger("acoustic_nas.trial_book")
 
@@ -61,7 +63,7 @@ class TrialBook:
     Args:
         study: As from `studies.storage`; trials still RUNNING in it are adopted.
         seed: Of the study.
-        stopping: When a student is stopped early, as a rule that knows no students yet; never if None.
+        halving: Who is taught further, as a rule that knows no students yet; everybody is if None.
     """
 
     def __init__(
@@ -71,16 +73,17 @@ class TrialBook:
         budget: Budget,
         search: SearchSection,
         seed: int,
-        stopping: Stopping | None = None,
+        halving: Halving | None = None,
     ) -> None:
         self._study = study
         self._space = space
         self._budget = budget
         self._search = search
-        self._stopping = stopping or Stopping()
+        self._halving = halving or Halving((), Scale(1 / space.classes, budget.weight_bytes, budget.macs))
         self._samplers = Samplers(search.sampler, seed, space, budget)
         self._distributions = distributions(space)
         self._in_flight: dict[int, optuna.Trial] = {}
+        self._paused: dict[int, optuna.Trial] = {}
         self._taken: dict[str, int] = {}
         self._deployed: dict[str, int] = {}
         self._adopted: deque[optuna.Trial] = deque()
@@ -98,16 +101,17 @@ class TrialBook:
 
     @property
     def taught(self) -> int:
-        """How many students were taught, to the end or until they were stopped early."""
-        return self.complete + self.stopped_early
+        """How many students were taught, to the end or to a rung."""
+        return self.complete + self.stopped_early + len(self._paused)
 
     @property
     def wanted(self) -> int:
-        """How many more candidates must be handed out for the study to reach its number of taught students.
+        """How many candidates are to be handed out now: those that make up the study's number of students, and a paused
+        one that may go on.
 
-        Never fewer than there are adopted ones: whatever an earlier driver left is brought to an end.
+        All adopted ones are among them: whatever an earlier driver left is brought to an end.
         """
-        return max(len(self._adopted), self._search.trials - self.taught - self.in_flight)
+        return len(self._adopted) + self._missing + (self._choice() is not None)
 
     def enqueue_known_designs(self, mels: int, frames: int) -> None:
         """Puts the known designs that fit space and budget before all other proposals, once in a study's life.
@@ -129,7 +133,8 @@ class TrialBook:
             self._study.enqueue_trial(dict(values), skip_if_exists=True)
 
     def next(self) -> Candidate:
-        """The next candidate to train: first the adopted ones, then proposals until the gate lets one pass.
+        """The next candidate to train: first the adopted ones, then a paused one that may go on, then proposals until
+        the gate lets one pass.
 
         Raises:
             SearchExhausted: After as many refusals in a row as the study's patience, or too many failures in a row.
@@ -139,6 +144,9 @@ class TrialBook:
             raise SearchExhausted(
                 f"the last {len(self._failures)} students all failed, the last one so: {self._failures[-1]}"
             )
+        choice = None if self._adopted else self._choice()
+        if choice is not None:
+            return self._taken_up(choice)
         refused = 0
         for trial in self._proposals():
             candidate = self._enter(trial)
@@ -164,38 +172,40 @@ class TrialBook:
         deployed = trial.user_attrs["proposal"]["cost"]["deployed"]
         self._study.tell(number, [accuracy, deployed["weight_bytes"], deployed["macs"]])
         del self._in_flight[number]
-        self._stopping.remember(number, deployed, outcome["curve"])
+        self._halve(trial, outcome["curve"])
         self._count(accuracy)
 
-    def reached(self, number: int, curve: list[dict[str, float]]) -> Lead | None:
-        """Takes note of how far a student in flight has come; by whom it is led if it must stop here.
+    def reached(self, number: int, curve: list[dict[str, float]]) -> bool:
+        """Takes note of how far a student in flight has come; whether it must pause here.
 
         Known designs are taught to the end: they are what the others are measured by.
         """
-        proposal = self._in_flight[number].user_attrs["proposal"]
-        self._stopping.remember(number, proposal["cost"]["deployed"], curve)
-        return self._stopping.judge(number) if proposal["design"] is None else None
+        trial = self._in_flight[number]
+        self._halve(trial, curve)
+        if not self._halving.is_rung(int(curve[-1]["epoch"])):
+            return False
+        self._halving.pause(number)
+        goes_on = trial.user_attrs["proposal"]["design"] is not None or self._choice() == number
+        if goes_on:
+            self._halving.go_on(number)
+        return not goes_on
 
-    def stopped(self, number: int, lead: Lead, curve: list[dict[str, float]]) -> None:
-        """Records a student that was stopped early, which counts as taught and is never taught again."""
+    def paused(self, number: int, curve: list[dict[str, float]]) -> None:
+        """Records a student that waits at a rung; it counts as taught."""
         trial = self._in_flight.get(number)
         if trial is None:
             return
-        last = curve[-1]
-        outcome = {
-            "accuracy": last["accuracy"],
-            "log_loss": last["log_loss"],
-            "curve": curve,
-            "seconds": sum(point["seconds"] for point in curve),
-            "epochs": last["epoch"],
-        }
-        trial.set_user_attr("outcome", outcome)
-        trial.set_user_attr("detail", str(lead))
-        trial.set_user_attr("reason", "stopped_early")  # the last: whoever finds it has the others, see `_remember`
-        self._study.tell(number, state=TrialState.PRUNED)
+        trial.set_user_attr("progress", {"paused": True, "outcome": _so_far(curve)})
+        self._paused[number] = trial
         del self._in_flight[number]
         self._failures.clear()
-        self.stopped_early += 1
+
+    def finish(self) -> list[int]:
+        """Ends the search: whoever still waits was stopped early and is never taught again; their numbers."""
+        stopped = sorted(self._paused)
+        for number in stopped:
+            self._stop(self._paused.pop(number), self._halving.stay(number))
+        return stopped
 
     def failed(self, number: int, error: str) -> None:
         """Records a training that went wrong in itself; it would go wrong again."""
@@ -223,21 +233,59 @@ class TrialBook:
         """Takes up the record of an earlier driver."""
         known = trial.user_attrs
         stopped = known.get("reason") == "stopped_early"
-        if trial.state is TrialState.RUNNING:
-            if not stopped:
-                self._adopted.append(optuna.Trial(self._study, trial._trial_id))
+        progress = known.get("progress")
+        if trial.state is TrialState.RUNNING and not stopped:
+            opened = optuna.Trial(self._study, trial._trial_id)
+            if progress is None or not progress["paused"]:
+                self._adopted.append(opened)
                 return
+            self._take(trial.number, known["proposal"])
+            self._halve(opened, progress["outcome"]["curve"])
+            self._halving.pause(trial.number)
+            self._paused[trial.number] = opened
+            return
+        if trial.state is TrialState.RUNNING:
             self._study.tell(trial.number, state=TrialState.PRUNED)  # the driver was killed just before
         if "proposal" not in known or ("reason" in known and not stopped):
             return
         self._take(trial.number, known["proposal"])
         if trial.state is TrialState.FAIL:
             return
-        self._stopping.remember(trial.number, known["proposal"]["cost"]["deployed"], known["outcome"]["curve"])
+        self._halve(trial, known["outcome"]["curve"])
         if stopped:
             self.stopped_early += 1
         else:
             self._count(trial.values[0])
+
+    def _halve(self, trial: optuna.Trial | FrozenTrial, curve: list[dict[str, float]]) -> None:
+        """Tells the rungs how far a student has come."""
+        proposal = trial.user_attrs["proposal"]
+        self._halving.remember(trial.number, proposal["cost"]["deployed"], curve, ranked=proposal["design"] is None)
+
+    @property
+    def _missing(self) -> int:
+        """How many students must yet be proposed."""
+        return max(self._search.trials - self.taught - self.in_flight - len(self._adopted), 0)
+
+    def _choice(self) -> int | None:
+        """The paused student that may go on now."""
+        return self._halving.choice(last=not (self._missing or self._in_flight or self._adopted))
+
+    def _taken_up(self, number: int) -> Candidate:
+        """A paused student, handed out again."""
+        trial = self._paused.pop(number)
+        self._halving.go_on(number)
+        trial.set_user_attr("progress", trial.user_attrs["progress"] | {"paused": False})
+        self._in_flight[number] = trial
+        architecture = Architecture.from_json(trial.user_attrs["proposal"]["architecture"])
+        return Candidate(number, architecture, cost(architecture, self._budget))
+
+    def _stop(self, trial: optuna.Trial, stay: Stay) -> None:
+        trial.set_user_attr("outcome", trial.user_attrs["progress"]["outcome"])
+        trial.set_user_attr("detail", str(stay))
+        trial.set_user_attr("reason", "stopped_early")  # the last: whoever finds it has the others, see `_remember`
+        self._study.tell(trial.number, state=TrialState.PRUNED)
+        self.stopped_early += 1
 
     def _take(self, number: int, proposal: dict[str, Any]) -> None:
         """Keeps an architecture from being trained again, and its siblings from being taken for something new."""
@@ -296,6 +344,8 @@ class TrialBook:
                 "design": name_of(architecture),
                 "cost": verdict.cost.to_json(),
             }
+            if isinstance(self._study.sampler, Screens) and proposal["design"] is None:
+                proposal["screening"] = asdict(self._study.sampler.screening)
             trial.set_user_attr("proposal", proposal)
         if verdict.reason is not None:
             trial.set_user_attr("reason", verdict.reason)
@@ -310,10 +360,22 @@ class TrialBook:
             self._study.tell(trial.number, state=TrialState.PRUNED)
 
     def _tell_failed(self, trial: optuna.Trial, error: str) -> None:
-        self._stopping.forget(trial.number)
+        self._halving.forget(trial.number)
         trial.set_user_attr("outcome", {"error": error})
         trial.set_user_attr("detail", error)
         self._study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _so_far(curve: list[dict[str, float]]) -> dict[str, Any]:
+    """The outcome of a training that is not at its end."""
+    last = curve[-1]
+    return {
+        "accuracy": last["accuracy"],
+        "log_loss": last["log_loss"],
+        "curve": curve,
+        "seconds": sum(point["seconds"] for point in curve),
+        "epochs": last["epoch"],
+    }
 
 
 def _suggest(trial: optuna.Trial, label: str, spread: BaseDistribution) -> Value:

@@ -16,6 +16,7 @@ WORDS = {
 
 _MEANING = {
     "running": "is still running",
+    "paused": "waits at a rung and has no final accuracy",
     "waiting": "has not started",
     "failed": "failed",
     "over_budget": "was over the budget and never trained",

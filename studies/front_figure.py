@@ -14,7 +14,7 @@ from studies.figure_style import BLUE, GREY, PURPLE, VERMILION, axis, layout, sp
 from studies.front import front_of, pareto_mask
 from studies.words import UNITS, amount, missing, percent, plain, shape
 
-RANKS = ("front", "known design", "trained, beaten", "stopped early", "over budget", "running")
+RANKS = ("front", "known design", "trained, beaten", "paused or stopped early", "over budget", "running")
 """Kinds of marks in the order of the key."""
 
 Cost = Literal["weight_bytes", "macs"]
@@ -30,7 +30,7 @@ def front_figure(trials: pd.DataFrame, budget: Mapping[str, float], cost: Cost) 
     front = front_of(trials)
     complete = trials[trials["state"] == "complete"]
     others = complete[~complete.index.isin(front.index) & complete["design"].isna()]
-    stopped = trials[(trials["state"] == "stopped_early") & trials[cost].notna()]
+    stopped = trials[trials["state"].isin(("paused", "stopped_early")) & trials[cost].notna()]
     strip = {
         "over budget": trials[(trials["state"] == "over_budget") & trials[cost].notna()],
         "running": trials[(trials["state"] == "running") & trials[cost].notna()],
@@ -38,7 +38,13 @@ def front_figure(trials: pd.DataFrame, budget: Mapping[str, float], cost: Cost) 
     strip = {word: rows for word, rows in strip.items() if len(rows)}
     figure = Figure()
     figure.add_trace(
-        _marks(stopped, cost, _reached(stopped), "stopped early", {"symbol": "circle-open", "size": 6, "color": GREY})
+        _marks(
+            stopped,
+            cost,
+            _reached(stopped),
+            "paused or stopped early",
+            {"symbol": "circle-open", "size": 6, "color": GREY},
+        )
     )
     figure.add_trace(
         _marks(

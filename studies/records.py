@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, DateTime, Float, Integer, MetaData, S
 from studies.database import reading
 from studies.storage import unknown_study
 
-STATES = ("complete", "running", "waiting", "failed", "over_budget", "repeat", "stopped_early")
+STATES = ("complete", "running", "paused", "waiting", "failed", "over_budget", "repeat", "stopped_early")
 REASONS = ("over_budget", "repeat", "stopped_early")
 COUNTS = ("weight_bytes", "macs", "peak_bytes", "params")
 """Costs of the deployed form: bytes of stored parameters, MACs per clip, bytes of live activations, parameters."""
@@ -118,7 +118,7 @@ def read_trials(url: str, study_name: str) -> pd.DataFrame:
             select(_attributes.c.trial_id, _attributes.c.key, _attributes.c.value_json)
             .join(_trials, _trials.c.trial_id == _attributes.c.trial_id)
             .where(_trials.c.study_id == study_id)
-            .where(_attributes.c.key.in_(("proposal", "reason", "detail", "outcome")))
+            .where(_attributes.c.key.in_(("proposal", "progress", "reason", "detail", "outcome")))
         ):
             attributes.setdefault(trial_id, {})[key] = json.loads(text)
     return _frame(
@@ -151,7 +151,7 @@ def _head(connection: Connection, name: str, study_id: int) -> StudyHead:
 def _record(state: str, values: dict[int, float | None], attributes: dict[str, Any]) -> dict[str, Any]:
     """One row from a trial's state, values and attributes."""
     proposal = attributes.get("proposal") or {}
-    outcome = attributes.get("outcome") or {}
+    outcome = attributes.get("outcome") or (attributes.get("progress") or {}).get("outcome") or {}
     costs = (proposal.get("cost") or {}).get("deployed") or {}
     state, detail = _state(state, attributes), attributes.get("detail") or outcome.get("error")
     accuracy = values.get(0)  # an infinite value is stored as none
@@ -175,6 +175,8 @@ def _record(state: str, values: dict[int, float | None], attributes: dict[str, A
 
 def _state(state: str, attributes: dict[str, Any]) -> str:
     reason = attributes.get("reason")
+    if state == "RUNNING" and (attributes.get("progress") or {}).get("paused"):
+        return "paused"
     if state in ("COMPLETE", "PRUNED") and reason in REASONS:
         return str(reason)
     return {"PRUNED": "stopped_early", "FAIL": "failed"}.get(state, state.lower())

@@ -104,7 +104,7 @@ def _facts(status: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "label": "Trained",
             "value": f"{states['complete']:,}",
-            "note": f"to the end; {states['stopped_early']:,} stopped early",
+            "note": f"to the end; {states['paused'] + states['stopped_early']:,} paused or stopped early",
         },
         {"label": "Refused", "value": f"{refused:,}", "note": "over the budget or a repeat; never trained"},
         {

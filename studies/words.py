@@ -12,7 +12,8 @@ LABELS = {"weight_bytes": "Weight bytes", "macs": "MACs", "peak_bytes": "Peak by
 STATE_WORDS = {
     "complete": "complete",
     "running": "running",
-    "waiting": "waiting",
+    "paused": "paused at a rung",
+    "waiting": "not started",
     "stopped_early": "stopped early",
     "over_budget": "over the budget",
     "repeat": "repeats",

@@ -27,6 +27,10 @@ def print_status(summary: dict[str, Any]) -> None:
     if refused:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in summary["refused"].items())
         click.echo(f"Pruned before training: {refused:,} of {summary['trials']:,} proposals ({reasons})")
+    screened = summary["screened"]
+    if screened["drawn"]:
+        share = screened["over_budget"] / screened["drawn"]
+        click.echo(f"Screened before proposing: {screened['drawn']:,} draws, {share:.0%} over the budget")
     if summary["front_size"]:
         click.echo(
             f"Front: {summary['front_size']} students, hypervolume {summary['hypervolume']:.3f}, best accuracy "

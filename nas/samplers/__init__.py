@@ -4,5 +4,6 @@ from nas.samplers.cost_aware import CostAwareSampler
 from nas.samplers.distributions import distributions
 from nas.samplers.feasible import FeasibleSampler
 from nas.samplers.named import Samplers
+from nas.samplers.screening import Screens
 
-__all__ = ["CostAwareSampler", "FeasibleSampler", "Samplers", "distributions"]
+__all__ = ["CostAwareSampler", "FeasibleSampler", "Samplers", "Screens", "distributions"]

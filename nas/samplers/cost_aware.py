@@ -1,4 +1,4 @@
-"""The project's own sampler: costs are known, so only accuracy is modelled, and what enlarges the front is proposed."""
+"""The project's own sampler: costs are known, so only accuracy is modelled, and what is worth most is proposed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,8 +15,9 @@ from nas.samplers.accuracy_model import AccuracyModel, Describer, Inputs
 from nas.samplers.children import Children, keys
 from nas.samplers.distributions import distributions
 from nas.samplers.evidence import evidence
-from nas.samplers.improvement import covered, expected_improvement
 from nas.samplers.records import Record, Records, digits_of
+from nas.samplers.screening import Screening
+from nas.worth import Worth
 from search_spaces.budget import Budget
 from search_spaces.cost import cost
 from search_spaces.feasible import FeasibleDraws
@@ -28,7 +29,7 @@ from studies.front import pareto_mask
 from studies.hypervolume import Scale
 
 START = 10
-"""So many accuracies must be known before a model is asked."""
+"""Of so many students an accuracy must be known, be it an early one, before a model is asked."""
 ROUNDS = 6
 CHILDREN = 1000
 """Of a round; those that fit and are new are looked at, at most `LOOKED_AT` of them. Under a tight budget six rounds of
@@ -43,13 +44,13 @@ TRIED = 300
 
 
 class CostAwareSampler(BaseSampler):
-    """Proposes the architecture that fits the budget and is expected to enlarge the hypervolume most.
+    """Proposes the architecture that fits the budget and is expected to be worth most beside the others.
 
     The first few are uniform draws that fit, spread over the costs. After that a Gaussian process learns accuracies
-    from all trials, those stopped early included. Rounds of children of the front, and uniform draws, are priced
-    exactly; those that do not fit or are known are dropped; the others are ranked by the hypervolume that they are
-    expected to add (`improvement`), and the best are the parents of the next round. Trials still running count as if
-    they had turned out as the model expects.
+    from all trials, those that wait or were stopped early included. Rounds of children of the front, and uniform
+    draws, are priced exactly; those that do not fit or are known are dropped; the others are ranked by what they are
+    expected to add to the hypervolume and to the best accuracy (`nas.worth`), and the best are the parents of the next
+    round. Trials in training count as if they had turned out as the model expects.
 
     Everything derives from the seed, the trial's number and the trials of the study.
 
@@ -69,6 +70,7 @@ class CostAwareSampler(BaseSampler):
         self._children = Children(space)
         self._describer = Describer(space)
         self._records: WeakKeyDictionary[Study, Records] = WeakKeyDictionary()
+        self.screening = Screening()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return distributions(self._space)
@@ -76,13 +78,14 @@ class CostAwareSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
     ) -> dict[str, Any]:
+        self.screening = Screening()
         records = self._records.setdefault(study, Records(self._space)).before(study, trial.number)
         rng = np.random.default_rng(derive_seed(self._seed, "sampler", trial.number))
         taken = {record.identity for record in records}
         for values in self._proposals(records, trial.number, rng):
             if self._is_new(values, taken):
                 return values
-        return FeasibleDraws(self._pricing, rng).draw()
+        return self._drawn(FeasibleDraws(self._pricing, rng), 1)[0]
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -97,7 +100,7 @@ class CostAwareSampler(BaseSampler):
 
     def _proposals(self, records: list[Record], number: int, rng: np.random.Generator) -> Iterator[Choices]:
         """Architectures within the limits on bytes and MACs, the best first."""
-        if sum(record.accuracy is not None for record in records) < START:
+        if sum(record.taught for record in records) < START:
             return self._spread(number, rng)
         return self._best(records, rng)
 
@@ -105,12 +108,16 @@ class CostAwareSampler(BaseSampler):
         """Uniform draws, those nearest to a point among the costs first; the points fill the plane evenly, by the
         additive recurrence of the plastic number (Roberts, The unreasonable effectiveness of quasirandom sequences,
         2018)."""
-        draws = FeasibleDraws(self._pricing, rng)
-        digits = self._space.digits([draws.draw() for _ in range(64)])
+        digits = self._space.digits(self._drawn(FeasibleDraws(self._pricing, rng), 64))
         prices = self._pricing.prices(digits)
         point = np.modf(0.5 + number * np.array([0.7548776662466927, 0.5698402909980532]))[0]
         distance = np.abs(self._scale.saved(prices.weight_bytes, prices.macs) - point).sum(axis=1)
         return iter(self._space.values(digits[:, np.argsort(distance, kind="stable")]))
+
+    def _drawn(self, draws: FeasibleDraws, count: int) -> list[Choices]:
+        found = [draws.draw() for _ in range(count)]
+        self.screening += Screening(draws.drawn, draws.drawn - draws.fitting)
+        return found
 
     def _best(self, records: Sequence[Record], rng: np.random.Generator) -> Iterator[Choices]:
         digits = digits_of(records, len(self._space.choices))
@@ -127,19 +134,19 @@ class CostAwareSampler(BaseSampler):
             learned[running] = model.predict(in_training)[0]
             model = model.believing(in_training)
             front = pareto_mask(-np.column_stack([learned, saved]))
-        rectangles = covered(np.column_stack([learned, saved])[front])
+        worth = Worth(np.column_stack([learned, saved])[front])
         known = keys(self._space, digits)
         parents = digits[:, front]
         ranked, scores = np.empty((len(digits), 0), dtype=np.int16), np.empty(0)
         for step in range(ROUNDS):
-            drawn = self._children.of(parents, CHILDREN, rng)
+            drawn = self._children.of(parents, CHILDREN, rng) if parents.shape[1] else parents
             if step == 0:
                 drawn = np.hstack([drawn, self._space.sample_digits(rng, UNIFORM)])
             drawn = self._screened(drawn, known, rng)
             known = np.append(known, keys(self._space, drawn))
             prices = self._pricing.prices(drawn)
             mean, sd = model.predict(self._described(drawn, prices))
-            added = expected_improvement(rectangles, mean, sd, self._scale.saved(prices.weight_bytes, prices.macs))
+            added = worth.expected(mean, sd, self._scale.saved(prices.weight_bytes, prices.macs))
             ranked, scores = np.hstack([ranked, drawn]), np.append(scores, added)
             order = np.argsort(-scores, kind="stable")[:TRIED]
             ranked, scores = ranked[:, order], scores[order]
@@ -154,4 +161,5 @@ class CostAwareSampler(BaseSampler):
         own, first = np.unique(keys(self._space, digits), return_index=True)
         new = digits[:, first[~np.isin(own, known)]]
         fitting = np.flatnonzero(self._pricing.prices(new).feasible)
+        self.screening += Screening(digits.shape[1], new.shape[1] - len(fitting))
         return new[:, rng.permutation(fitting)[:LOOKED_AT]]

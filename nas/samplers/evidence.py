@@ -17,8 +17,9 @@ _BETWEEN_RUNGS = 3
 def evidence(records: Sequence[Record], kept: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int_], Floats, Floats]:
     """What is known of accuracies.
 
-    Accuracies at the end of training come first, those stopped early next, those before the end last: at epochs that
-    are a third, a ninth, ... of the whole training. Beyond `MOST` the oldest are left out, from the last kind first.
+    Accuracies at the end of training come first, those of students that came to a rung next, those before the end last:
+    at epochs that are a third, a ninth, ... of the whole training. Before the end it is the best one so far, as in
+    `nas.halving`. Beyond `MOST` the oldest are left out, from the last kind first.
 
     Args:
         kept: Records whose last accuracy is never left out.
@@ -35,11 +36,14 @@ def evidence(records: Sequence[Record], kept: npt.NDArray[np.bool_]) -> tuple[np
         if record.accuracy is not None:
             found.append((0 if kept[position] else 1, position, 0.0, record.accuracy))
         elif record.curve:
-            epoch, accuracy = record.curve[-1]
-            found.append((2, position, min(float(np.log2(epoch / whole)), 0.0), accuracy))
+            epoch = record.curve[-1][0]
+            best = max(accuracy for _, accuracy in record.curve)
+            found.append((2, position, min(float(np.log2(epoch / whole)), 0.0), best))
+        best = 0.0
         for epoch, accuracy in record.curve[:-1]:
+            best = max(best, accuracy)
             if epoch in rungs:
-                found.append((3, position, float(np.log2(epoch / whole)), accuracy))
+                found.append((3, position, float(np.log2(epoch / whole)), best))
     urgent = sorted(found, key=lambda one: (one[0], -one[1]))[:MOST]
     chosen = sorted((position, progress, accuracy) for _, position, progress, accuracy in urgent)
     columns = np.array(chosen, dtype=np.float64).reshape(-1, 3).T

@@ -10,6 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from nas.samplers.distributions import distributions
+from nas.samplers.screening import Screening
 from search_spaces.feasible import FeasibleDraws
 from search_spaces.pricing import Pricing
 
@@ -23,6 +24,7 @@ class FeasibleSampler(BaseSampler):
     def __init__(self, pricing: Pricing, seed: int) -> None:
         self._pricing = pricing
         self._seed = seed
+        self.screening = Screening()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return distributions(self._pricing.space)
@@ -30,7 +32,10 @@ class FeasibleSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return dict(FeasibleDraws(self._pricing, np.random.default_rng(self._seed)).draw())
+        draws = FeasibleDraws(self._pricing, np.random.default_rng(self._seed))
+        values = dict(draws.draw())
+        self.screening = Screening(draws.drawn, draws.drawn - draws.fitting)
+        return values
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -24,7 +24,7 @@ class Record:
     Attributes:
         digits: (choices,) index of the value of each.
         identity: Of its architecture.
-        running: Whether it is in training now.
+        running: Whether it is in training now; not while it waits at a rung.
         accuracy: At the end of its training; None if it has none.
         curve: Epoch and accuracy at each epoch that was judged.
         epochs: So many it was trained for.
@@ -37,6 +37,11 @@ class Record:
     accuracy: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     epochs: int = 0
+
+    @property
+    def taught(self) -> bool:
+        """Whether anything is known of its accuracy."""
+        return self.accuracy is not None or bool(self.curve)
 
 
 class Records:
@@ -74,14 +79,15 @@ class Records:
             identity = proposal["identity"] if proposal else self._space.decode(trial.params).identity
         except InputError:  # choices that make no network
             return None
-        outcome = attributes.get("outcome") or {}
+        progress = attributes.get("progress") or {}
+        outcome = attributes.get("outcome") or progress.get("outcome") or {}
         refused = attributes.get("reason") in REFUSALS
         accuracy = trial.values[0] if trial.state is TrialState.COMPLETE and not refused else math.nan
         return Record(
             number=trial.number,
             digits=np.array(digits, dtype=np.int16),
             identity=identity,
-            running=trial.state is TrialState.RUNNING,
+            running=trial.state is TrialState.RUNNING and not progress.get("paused"),
             accuracy=accuracy if math.isfinite(accuracy) else None,
             curve=tuple((int(point["epoch"]), float(point["accuracy"])) for point in outcome.get("curve", ())),
             epochs=int(outcome.get("epochs", 0)),

@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from nas.stopping import Stopping, usual_rungs
+from nas.halving import Halving, usual_rungs
 from nas.study_file.fields import NamedFrontEnd, NamedRecipe, Section, one_of, with_named_set
 from nas.study_file.sections import DataSection, FullSection, InputsSection, SearchSection
 from nas.study_file.teachers import TeachersSection
@@ -22,6 +22,7 @@ from search_spaces.architecture import InputShape
 from search_spaces.budget import Budget
 from search_spaces.errors import InputError
 from search_spaces.spaces import SPACE_NAMES
+from studies.hypervolume import Scale
 from trainers.augmentation.settings import Views
 from trainers.front_end import FrontEnd
 from trainers.recipe import Recipe
@@ -124,14 +125,19 @@ class StudyFile(Section):
             _changed_as("int8", recipe, full.int8)
         return full
 
-    @property
-    def stopping(self) -> Stopping:
-        """When a student is stopped early, as a rule that knows no students yet."""
+    def halving(self, classes: int) -> Halving:
+        """Who is taught further, as a rule that knows no students yet.
+
+        Args:
+            classes: Scenes of the recordings.
+        """
         early = self.search.early_stopping
+        scale = Scale(1 / classes, self.budget.weight_bytes, self.budget.macs)
         if early is None:
-            return Stopping()
+            return Halving((), scale)
         rungs = usual_rungs(self.student.epochs) if early.rungs is None else early.rungs
-        return Stopping(rungs, leaders=early.leaders, margin=early.margin)
+        usual = 2 if self.search.sampler == "cost-aware" else 3
+        return Halving(rungs, scale, early.reduction or usual)
 
     @property
     def full_recipe(self) -> Recipe:

@@ -87,17 +87,16 @@ def _off(data: Any) -> Any:
 
 
 class EarlyStopping(Section):
-    """When a student is stopped: see `nas.stopping`, and `benchmarks/early_stopping.py` for the defaults.
+    """Who is taught further: see `nas.halving`, and `benchmarks/early_stopping.py` for the defaults.
 
     Attributes:
-        rungs: Epochs after which students are compared, ascending; by default those of `nas.stopping.usual_rungs`.
-        leaders: Students no dearer in bytes and MACs that must lead one at the last rung; before it, one more.
-        margin: By more than how much they must lead there, in accuracy; 2.5 times as much at each rung before.
+        rungs: Epochs after which students pause, ascending; by default those of `nas.halving.usual_rungs`.
+        reduction: One student in so many goes on from a rung; by default 2 with the sampler "cost-aware", which learns
+            from those that do, and 3 with the others, which find a good one more rarely.
     """
 
     rungs: _Offered | None = None
-    leaders: Annotated[int, Field(ge=1, le=1000)] = 1
-    margin: Annotated[float, Field(ge=0, le=1)] = 0.01
+    reduction: Annotated[int, Field(ge=2, le=100)] | None = None
 
 
 class SearchSection(Section):
@@ -107,12 +106,12 @@ class SearchSection(Section):
         sampler: "cost-aware", the project's own, proposes only what fits the budget and is expected to enlarge the
             hypervolume most; "tpe" (multivariate), "nsga2" and "gp" are Optuna's; "random" draws every choice
             uniformly; "feasible" does so too and proposes only what fits.
-        trials: Students to be taught in the whole study, to the end or until they are stopped early.
+        trials: Students to be taught in the whole study, to the end or to a rung.
         workers: Students trained at once, one core each.
         known_designs: Proposed first, where they fit the budget.
         patience: Refusals in a row before the search gives up.
         attempts: How often a student is started whose worker died.
-        early_stopping: When a student is stopped before its end; `off` for never.
+        early_stopping: Who is taught beyond the first epochs; `off` for everybody.
     """
 
     sampler: SamplerName = "cost-aware"

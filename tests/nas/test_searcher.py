@@ -13,45 +13,38 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from nas.display import Display
+from nas.halving import Halving
 from nas.scheduler import BookScheduler
 from nas.searcher import BookSearcher
-from nas.stopping import Lead, Stopping
 from nas.study_file import SearchSection
 from nas.trial_book import TrialBook
 from nas.worker import Blame
 from search_spaces.budget import Budget
 from search_spaces.errors import NasError
 from search_spaces.spaces import open_space
+from studies.hypervolume import Scale
 from studies.storage import DIRECTIONS
 
 POINT = {"epoch": 1, "loss": 2.0, "accuracy": 0.25, "log_loss": 1.5, "seconds": 2.0}
-OUTCOME = {"accuracy": 0.5, "log_loss": 1.0, "seconds": 1.0, "epochs": 1, "curve": []}
+OUTCOME = {"accuracy": 0.5, "log_loss": 1.0, "seconds": 1.0, "epochs": 2, "curve": [POINT, POINT | {"epoch": 2}]}
 RESULT = {"done": True, "outcome": json.dumps(OUTCOME)}
 EPOCH = {"done": True, "epoch": 1, "accuracy": 0.25, "loss": 2.0, "curve": json.dumps([POINT])}
-"""As Tune hands it over when the scheduler stops the trial: it sets `done`."""
-
-
-class StopAll(Stopping):
-    """Finds everybody led."""
-
-    def judge(self, number: int) -> Lead | None:
-        return Lead(1, (7, 9), 0.01)
+"""As Tune hands it over when the scheduler ends the trial: it sets `done`."""
+SCALE = Scale(0.1, 250_000, 8_000_000)
 
 
 class Bench:
     """A searcher over a book in memory, with room for two students."""
 
-    def __init__(self, stopping: Stopping | None = None) -> None:
+    def __init__(self, rungs: tuple[int, ...] = ()) -> None:
         self.study = optuna.create_study(directions=DIRECTIONS)
         search = SearchSection(trials=2, sampler="random", known_designs=(), attempts=2)
         budget = Budget(250_000, 8_000_000)
-        book = TrialBook(self.study, open_space("joint", [64], [33]), budget, search, 0, stopping)
+        space = open_space("joint", [64], [33])
+        self.book = TrialBook(self.study, space, budget, search, 0, Halving(rungs, SCALE, 2))
         display = Display(Console(file=io.StringIO()))
-        display.searching(taught=0, wanted=2, epochs=1, best_accuracy=0)
-        self.discarded: list[int] = []
-        self.searcher = BookSearcher(
-            book, lambda candidate: {"number": candidate.number}, self.discarded.append, display
-        )
+        display.searching(wanted=2, epochs=1)
+        self.searcher = BookSearcher(self.book, lambda candidate: {"number": candidate.number}, display)
         self.scheduler = BookScheduler(self.searcher)
 
     def decides(self, tune_id: str, result: dict[str, Any]) -> str:
@@ -128,59 +121,69 @@ def test_a_database_that_fails_once_ends_the_search_aloud(bench: Bench, monkeypa
     assert bench.states() == [TrialState.RUNNING]
 
 
-def test_a_student_that_nobody_leads_carries_on(bench: Bench) -> None:
+def test_a_student_carries_on_between_the_rungs(bench: Bench) -> None:
     bench.searcher.suggest("a")
     assert bench.decides("a", EPOCH) == TrialScheduler.CONTINUE
     end(bench, "a", RESULT)
     assert bench.states() == [TrialState.COMPLETE]
 
 
-def test_a_student_that_is_led_is_stopped_recorded_and_cleared_away_once() -> None:
-    bench = Bench(StopAll())
+def test_a_student_that_waits_is_recorded_once_and_goes_on_when_it_is_its_turn() -> None:
+    bench = Bench(rungs=(1,))
     number = bench.searcher.suggest("a")["number"]
     assert bench.decides("a", EPOCH) == TrialScheduler.STOP
     for result, error in ((EPOCH, False), (None, True), (RESULT, False)):
         end(bench, "a", result, error=error)
     trial = bench.study.trials[number]
-    assert trial.state is TrialState.PRUNED
-    assert trial.user_attrs["reason"] == "stopped_early"
-    assert trial.user_attrs["detail"] == "at epoch 1 trials 7 and 9, no dearer, led by more than 0.01"
-    assert trial.user_attrs["outcome"]["curve"] == [POINT]
-    assert bench.discarded == [number]
+    assert trial.state is TrialState.RUNNING
+    assert trial.user_attrs["progress"]["paused"] is True
+    assert trial.user_attrs["progress"]["outcome"]["curve"] == [POINT]
+    other = bench.searcher.suggest("b")["number"]
+    worse = {**POINT, "accuracy": 0.11}
+    assert bench.decides("b", EPOCH | {"curve": json.dumps([worse])}) == TrialScheduler.STOP
+    end(bench, "b", EPOCH | {"curve": json.dumps([worse])})
+    assert bench.searcher.suggest("c")["number"] == number
+    assert bench.study.trials[number].user_attrs["progress"]["paused"] is False
+    assert bench.searcher.suggest("d") is None
+    end(bench, "c", RESULT)
+    assert bench.searcher.suggest("d") == Searcher.FINISHED
+    assert bench.book.finish() == [other]
+    assert bench.states() == [TrialState.COMPLETE]
 
 
-def test_stopped_students_count_towards_the_number_wanted() -> None:
-    bench = Bench(StopAll())
-    for tune_id in "ab":
+def test_a_student_that_is_worth_more_than_those_that_wait_never_pauses() -> None:
+    bench = Bench(rungs=(1,))
+    for tune_id, accuracy in (("a", 0.2), ("b", 0.9)):
         bench.searcher.suggest(tune_id)
-        bench.decides(tune_id, EPOCH)
-        end(bench, tune_id, EPOCH)
-    assert bench.searcher.suggest("c") == Searcher.FINISHED
+        told = EPOCH | {"curve": json.dumps([POINT | {"accuracy": accuracy}])}
+        decision = bench.decides(tune_id, told)
+        if tune_id == "a":
+            end(bench, "a", told)
+    assert decision == TrialScheduler.CONTINUE
 
 
-def test_a_worker_that_dies_after_an_epoch_was_not_stopped(bench: Bench) -> None:
-    """Its trial ends as that of a stopped student does, with the result of an epoch; but nobody led it."""
+def test_a_worker_that_dies_after_an_epoch_did_not_pause(bench: Bench) -> None:
+    """Its trial ends as that of a student that pauses does, with the result of an epoch; but nobody let it wait."""
     number = bench.searcher.suggest("a")["number"]
     bench.decides("a", EPOCH)
     end(bench, "a", EPOCH)
     assert bench.states() == [TrialState.RUNNING]
+    assert "progress" not in bench.study.trials[number].user_attrs
     assert bench.searcher.suggest("b")["number"] == number
-    assert not bench.discarded
 
 
-def test_a_database_that_fails_while_a_stop_is_recorded_ends_the_search_and_the_student_is_kept(
+def test_a_database_that_fails_while_a_pause_is_recorded_ends_the_search_and_the_student_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fails(*_: object, **__: object) -> None:
         raise OSError("gone")
 
-    bench = Bench(StopAll())
+    bench = Bench(rungs=(1,))
     bench.searcher.suggest("a")
     bench.decides("a", EPOCH)
-    monkeypatch.setattr(bench.study, "tell", fails)
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", fails)
     end(bench, "a", EPOCH)
     monkeypatch.undo()
     with pytest.raises(OSError, match="gone"):
         bench.searcher.suggest("b")
     assert bench.states() == [TrialState.RUNNING]
-    assert not bench.discarded

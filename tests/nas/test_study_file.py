@@ -56,35 +56,32 @@ def test_the_order_in_which_inputs_are_written_makes_no_other_study(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("written", "rungs", "stops"),
+    ("written", "rungs", "reduction"),
     [
-        ("", [1, 3, 9], True),
-        (", early_stopping: {}", [1, 3, 9], True),
-        (", early_stopping: {rungs: [5, 4], leaders: 2, margin: 0.2}", [4, 5], True),
-        (", early_stopping: off", [4], False),
-        (", early_stopping: 'off'", [4], False),
-        (", early_stopping: null", [4], False),
+        ("", [1, 3, 9], 3),
+        (", early_stopping: {}", [1, 3, 9], 3),
+        (", early_stopping: {rungs: [5, 4], reduction: 4}", [4, 5], 4),
+        (", sampler: cost-aware", [1, 3, 9], 2),
+        (", sampler: cost-aware, early_stopping: {reduction: 3}", [1, 3, 9], 3),
+        (", early_stopping: off", [], 3),
+        (", early_stopping: 'off'", [], 3),
+        (", early_stopping: null", [], 3),
     ],
 )
 def test_early_stopping_is_the_usual_unless_the_study_says_otherwise(
-    tmp_path: Path, written: str, rungs: list[int], stops: bool
+    tmp_path: Path, written: str, rungs: list[int], reduction: int
 ) -> None:
-    """Enough leaders, ahead by enough, stop a student at the last rung; one less, or less of a lead, do not."""
+    """As many students wait at the first rung as one of them needs to go on; one less is too few."""
     text = STUDY.replace("epochs: 2", "epochs: 27").replace(", early_stopping: off", written)
-    study = loaded(tmp_path, text)
-    leaders, margin = (2, 0.2) if "leaders" in written else (1, 0.01)
-    for epochs, more, count, judged in (
-        (rungs[-1], 1.01, leaders, stops),
-        (rungs[-1], 0.99, leaders, False),
-        (rungs[-1], 1.01, leaders - 1, False),
-        (rungs[0], 1.01 * 2.5 ** (len(rungs) - 1), leaders + (len(rungs) > 1), stops),
-        (rungs[0] - 1, 1.01, 9, False),
-    ):
-        stopping = study.stopping
-        for number in range(count + 1):
-            points = [{"epoch": e, "accuracy": 0.2 + margin * more * (number > 0)} for e in range(1, epochs + 1)]
-            stopping.remember(number, {"weight_bytes": 1, "macs": 1}, points)
-        assert (stopping.judge(0) is not None) == judged
+    study = loaded(tmp_path, text.replace("sampler: random, ", "") if "sampler" in written else text)
+    halving = study.halving(10)
+    assert [epoch for epoch in range(1, 28) if halving.is_rung(epoch)] == rungs
+    for number in range(reduction if rungs else 0):
+        assert halving.choice() is None
+        points = [{"epoch": epoch, "accuracy": 0.5} for epoch in range(1, rungs[0] + 1)]
+        halving.remember(number, {"weight_bytes": 1, "macs": 1}, points)
+        halving.pause(number)
+    assert halving.choice() == (0 if rungs else None)
     assert study_from_json(study.to_json(), "toy") == study
 
 
@@ -117,13 +114,13 @@ def test_a_study_survives_its_json(tmp_path: Path) -> None:
         ),
         (
             "early_stopping: off",
-            "early_stopping: {margn: 0.1}",
-            "line 11: search.early_stopping.margn is not a field of a study file; did you mean margin?",
+            "early_stopping: {rung: [1]}",
+            "line 11: search.early_stopping.rung is not a field of a study file; did you mean rungs?",
         ),
         (
             "early_stopping: off",
-            "early_stopping: {leaders: 0}",
-            "line 11: search.early_stopping.leaders is 0; input should be greater than or equal to 1",
+            "early_stopping: {reduction: 1}",
+            "line 11: search.early_stopping.reduction is 1; input should be greater than or equal to 2",
         ),
         (
             "sampler: random",

@@ -7,22 +7,22 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from nas.halving import Halving
 from nas.samplers import Samplers, distributions
-from nas.stopping import Lead, Stopping
 from nas.study_file import SearchSection
-from nas.trial_book import Candidate, SearchExhausted, TrialBook
+from nas.trial_book import SearchExhausted, TrialBook
 from search_spaces.architecture import Architecture
 from search_spaces.budget import Budget
 from search_spaces.errors import NasError
 from search_spaces.feasible import FeasibleDraws
 from search_spaces.spaces import open_space
+from studies.hypervolume import Scale
 from studies.records import read_trials
 from studies.storage import DIRECTIONS, create_study, open_storage, open_study
 
 SPACE = open_space("joint", [64], [33])
 BUDGET = Budget(weight_bytes=250_000, macs=8_000_000)  # 29 % of uniform draws fit
 OUTCOME = {"accuracy": 0.5, "log_loss": 1.5, "curve": [], "seconds": 1.0, "epochs": 1}
-LEAD = Lead(2, (3,), 0.01)
 COSTS = ("weight_bytes", "macs")
 
 
@@ -47,8 +47,8 @@ class Shelf:
 
     def book(self, **search: object) -> TrialBook:
         settings = {"trials": 6, "sampler": "random", "known_designs": ()} | search
-        stopping = Stopping((2,), leaders=1, margin=0.01)
-        return TrialBook(self.study(), SPACE, self.budget, SearchSection(**settings), seed=11, stopping=stopping)
+        halving = Halving((2,), Scale(0.1, self.budget.weight_bytes, self.budget.macs), 2)
+        return TrialBook(self.study(), SPACE, self.budget, SearchSection(**settings), seed=11, halving=halving)
 
     def trials(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
         return [t for t in self.study().get_trials() if not states or t.state in states]
@@ -327,75 +327,107 @@ def test_a_feasible_sampler_that_finds_nothing_ends_the_search_and_leaves_nothin
     assert [trial.state for trial in shelf.trials()] == [TrialState.FAIL]
 
 
-def cheap_and_dear(book: TrialBook) -> tuple[int, int]:
-    """Two candidates in flight, the second no cheaper than the first in bytes and MACs."""
-    handed_out: list[Candidate] = []
-    while True:
-        handed_out.append(book.next())
-        dear = handed_out[-1].cost.deployed
-        for other in handed_out[:-1]:
-            cheap = other.cost.deployed
-            if cheap.weight_bytes <= dear.weight_bytes and cheap.macs <= dear.macs:
-                return other.number, handed_out[-1].number
+def paused(book: TrialBook, *accuracies: float) -> int:
+    """The number of a new student that came to the rung with these accuracies, and waits."""
+    number = book.next().number
+    assert book.reached(number, curve(*accuracies))
+    book.paused(number, curve(*accuracies))
+    return number
 
 
-def test_a_student_that_a_cheaper_one_leads_is_stopped_on_record_and_counts_as_taught(shelf: Shelf) -> None:
-    book = shelf.book(trials=100)
-    cheap, dear = cheap_and_dear(book)
-    assert book.reached(cheap, curve(0.2, 0.6)) is None
-    assert book.reached(dear, curve(0.7)) is None
-    lead = book.reached(dear, curve(0.7, 0.5))
-    assert lead == Lead(2, (cheap,), 0.01)
-    wanted = book.wanted
+def test_a_student_waits_at_a_rung_counts_as_taught_and_goes_on_before_anything_new(shelf: Shelf) -> None:
+    book = shelf.book(trials=3)
+    first = book.next()
+    assert not book.reached(first.number, curve(0.9))
+    assert book.reached(first.number, curve(0.9, 0.9))
+    assert (book.in_flight, book.wanted) == (1, 2)
     for _ in range(2):
-        book.stopped(dear, lead, curve(0.7, 0.5))
-    assert (book.taught, book.complete, book.wanted) == (1, 0, wanted)  # one in flight less, one taught more
-    row = read_trials(shelf.url, "s").set_index("number").loc[dear]
+        book.paused(first.number, curve(0.9, 0.9))
+    assert (book.taught, book.in_flight, book.wanted) == (1, 0, 2)
+    second = paused(book, 0.2, 0.1)
+    assert book.wanted == 2  # the third student, and the first again
+    again = book.next()
+    assert (again.number, again.architecture, again.cost) == (first.number, first.architecture, first.cost)
+    assert (book.taught, book.in_flight, book.wanted) == (1, 1, 1)
+    book.completed(first.number, OUTCOME | {"curve": curve(0.9, 0.9, 0.9)})
+    assert {t.number for t in shelf.trials(TrialState.RUNNING)} == {second}
+
+
+def test_a_student_that_is_worth_more_than_those_that_wait_does_not_wait_itself(roomy: Roomy) -> None:
+    book = roomy.book(trials=10)
+    paused(book, 0.2, 0.2)
+    better = book.next().number
+    assert not book.reached(better, curve(0.9, 0.9))
+    assert not book.reached(better, curve(0.9, 0.9, 0.9))
+
+
+def test_when_nothing_else_is_to_come_at_least_one_goes_on_and_the_others_were_stopped_early(shelf: Shelf) -> None:
+    book = shelf.book(trials=1)
+    number = paused(book, 0.3, 0.4)
+    assert book.wanted == 1
+    assert book.next().number == number
+    book.completed(number, OUTCOME)
+    assert (book.wanted, book.finish()) == (0, [])
+    book = shelf.book(trials=3)
+    others = [paused(book, 0.3, 0.4), paused(book, 0.3, 0.2)]
+    goes_on = book.next().number
+    (stays,) = set(others) - {goes_on}
+    book.completed(goes_on, OUTCOME | {"curve": curve(0.3, 0.4, 0.5)})
+    assert book.wanted == 0
+    assert book.finish() == [stays]
+    assert (book.taught, book.complete, book.stopped_early) == (3, 2, 1)
+    row = read_trials(shelf.url, "s").set_index("number").loc[stays]
     assert row["state"] == "stopped_early"
-    assert row["detail"] == f"at epoch 2 trial {cheap}, no dearer, led by more than 0.01"
+    assert row["detail"] == "at epoch 2, from where 1 of 2 students went on"
     assert (row["epochs"], row["seconds"], row["log_loss"]) == (2, 4.0, 1.5)
-    assert row["outcome"]["curve"] == curve(0.7, 0.5)
-    assert row["outcome"]["accuracy"] == 0.5
+    assert row["outcome"]["curve"] in (curve(0.3, 0.4), curve(0.3, 0.2))
 
 
-@pytest.mark.parametrize("end", ["completed", "stopped"])
-def test_this_driver_and_the_next_judge_by_the_curves_of_those_that_ended(roomy: Roomy, end: str) -> None:
+def test_the_table_shows_who_waits_with_what_it_has_reached(shelf: Shelf) -> None:
+    book = shelf.book()
+    number = paused(book, 0.3, 0.4)
+    row = read_trials(shelf.url, "s").set_index("number").loc[number]
+    assert (row["state"], row["epochs"], row["outcome"]["accuracy"]) == ("paused", 2, 0.4)
+    assert row["accuracy"] != row["accuracy"]  # none: it is no result
+
+
+def test_the_next_driver_knows_who_waits_and_what_was_reached(roomy: Roomy) -> None:
     first = roomy.book(trials=100)
-    cheap, dear = cheap_and_dear(first)
-    if end == "completed":
-        first.completed(cheap, OUTCOME | {"curve": curve(0.2, 0.6, 0.7)})  # found finished, so no epoch was told
-        assert first.reached(dear, curve(0.3, 0.5)) is not None
-    else:
-        first.stopped(cheap, LEAD, curve(0.2, 0.6))
+    best, other = paused(first, 0.5, 0.6), first.next().number
     second = roomy.book(trials=100)
-    assert second.taught == 1
-    while second.next().number != dear:
-        pass
-    # It had passed the rung under the first driver, which was killed before it heard of it.
-    assert second.reached(dear, curve(0.3, 0.5, 0.9)) == Lead(2, (cheap,), 0.01)
+    assert (second.taught, second.wanted) == (1, 99)
+    assert second.next().number == other  # it was in flight; the one that waits is no work yet
+    assert second.reached(other, curve(0.1, 0.2))
+    second.paused(other, curve(0.1, 0.2))
+    assert second.next().number == best
+    third = roomy.book(trials=100)  # the second one was killed while it went on
+    assert third.next().number == best
+    assert not third.reached(best, curve(0.5, 0.6, 0.7))
 
 
-def test_a_driver_killed_while_it_recorded_a_stop_leaves_nothing_half_done(roomy: Roomy) -> None:
-    """After each of its writes: without the reason the student is taught further, with it it is stopped."""
+def test_a_driver_killed_while_it_ended_the_search_leaves_nothing_half_done(roomy: Roomy) -> None:
+    """After each of its writes: without the reason the student waits on, with it it was stopped."""
     first = roomy.book(trials=100)
-    cheap, dear = cheap_and_dear(first)
-    trial = optuna.Trial(roomy.study(), roomy.trials()[dear]._trial_id)
-    trial.set_user_attr("outcome", {"curve": curve(0.3, 0.5)})
-    trial.set_user_attr("detail", "led")
-    second = roomy.book(trials=100)
-    assert dear in [second.next().number for _ in roomy.trials(TrialState.RUNNING)]
+    number = paused(first, 0.3, 0.5)
+    trial = optuna.Trial(roomy.study(), roomy.trials()[number]._trial_id)
+    trial.set_user_attr("outcome", trial.user_attrs["progress"]["outcome"])
+    trial.set_user_attr("detail", "told")
+    assert roomy.book(trials=100).taught == 1
     trial.set_user_attr("reason", "stopped_early")
     third = roomy.book(trials=100)
     assert third.stopped_early == 1
-    assert roomy.trials()[dear].state is TrialState.PRUNED
-    third.completed(cheap, OUTCOME)
-    assert dear not in [third.next().number for _ in range(len(roomy.trials(TrialState.RUNNING)) + 1)]
+    assert roomy.trials()[number].state is TrialState.PRUNED
+    assert third.finish() == []
 
 
-def test_a_stopped_architecture_is_never_proposed_to_a_worker_again(roomy: Roomy) -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_an_architecture_that_waits_or_was_stopped_is_never_proposed_to_a_worker_again(
+    roomy: Roomy, ended: bool
+) -> None:
     first = roomy.book(trials=100)
-    number = first.next().number
-    first.stopped(number, LEAD, curve(0.3, 0.5))
+    number = paused(first, 0.3, 0.5)
+    if ended:
+        assert first.finish() == [number]
     for book in (first, roomy.book(trials=100)):
         study = roomy.study()
         study.enqueue_trial(study.trials[number].params)
@@ -404,46 +436,67 @@ def test_a_stopped_architecture_is_never_proposed_to_a_worker_again(roomy: Roomy
     assert [t.user_attrs["detail"] for t in repeats] == [f"the same architecture as trial {number}"] * 2
 
 
-def test_a_known_design_is_taught_to_the_end_but_may_lead_others(roomy: Roomy) -> None:
+def test_more_students_are_measured_by_those_that_were_stopped(roomy: Roomy) -> None:
+    first = roomy.book(trials=3)
+    for accuracy in (0.5, 0.4, 0.3):
+        paused(first, accuracy, accuracy)
+    while first.wanted:
+        first.completed(first.next().number, OUTCOME | {"curve": curve(0.5, 0.5, 0.5)})
+    assert len(first.finish()) == 1
+    second = roomy.book(trials=4)
+    assert (second.taught, second.wanted) == (3, 1)
+    number = paused(second, 0.9, 0.9)
+    assert second.wanted == 0  # two of the four went on already
+    assert second.finish() == [number]
+
+
+def test_a_known_design_is_taught_to_the_end(roomy: Roomy) -> None:
     book = roomy.book(trials=1000, known_designs=("cp-mobile-2025",))
     book.enqueue_known_designs(64, 33)
     known = book.next()
-    cheap = dear = None
-    while cheap is None or dear is None:
-        other = book.next()
-        gaps = [getattr(other.cost.deployed, name) - getattr(known.cost.deployed, name) for name in COSTS]
-        cheap = other.number if max(gaps) <= 0 else cheap
-        dear = other.number if min(gaps) >= 0 else dear
-    for number, accuracy in ((cheap, 0.9), (known.number, 0.5)):
-        assert book.reached(number, curve(accuracy, accuracy)) is None
-    book.failed(cheap, "so that the known design is the only one left")
-    assert book.reached(dear, curve(0.1, 0.1)) == Lead(2, (known.number,), 0.01)
+    for epochs in (1, 2, 3):
+        assert not book.reached(known.number, curve(*[0.2] * epochs))
 
 
-def test_a_student_that_failed_leads_nobody_now_or_after_a_restart(roomy: Roomy) -> None:
+def test_a_student_that_failed_is_no_measure_now_or_after_a_restart(roomy: Roomy) -> None:
     book = roomy.book(trials=100)
-    cheap, dear = cheap_and_dear(book)
-    book.reached(cheap, curve(0.9, 0.9))
-    book.failed(cheap, "the loss is nan")
-    assert book.reached(dear, curve(0.1, 0.1)) is None
+    good, _ = book.next().number, paused(book, 0.1, 0.1)
+    assert not book.reached(good, curve(0.9, 0.9))
+    book.failed(good, "the loss is nan")
+    other = book.next().number
+    for later in (book, roomy.book(trials=100)):
+        while other not in later._in_flight:
+            later.next()
+        assert not later.reached(other, curve(0.2, 0.2))
 
 
-def test_students_that_were_stopped_show_that_training_works(roomy: Roomy) -> None:
+def test_students_that_wait_show_that_training_works(roomy: Roomy) -> None:
     book = roomy.book(trials=100)
     for _ in range(4):
         book.failed(book.next().number, "bad")
-    book.stopped(book.next().number, LEAD, curve(0.3, 0.5))
+    paused(book, 0.3, 0.5)
     book.failed(book.next().number, "bad")
     book.next()
 
 
-def test_tpe_proposes_after_students_that_were_stopped(roomy: Roomy) -> None:
+def test_a_student_lost_after_it_went_on_is_tried_again_under_its_number(roomy: Roomy) -> None:
+    book = roomy.book(trials=100)
+    best, _ = paused(book, 0.5, 0.6), paused(book, 0.1, 0.1)
+    assert book.next().number == best
+    assert book.lost(best, "its worker died")
+    assert book.next().number == best
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_tpe_proposes_beside_students_that_wait_or_were_stopped(roomy: Roomy, ended: bool) -> None:
     """A stopped trial must not have intermediate values, with which TPE fails where there are several objectives."""
     book = roomy.book(trials=100, sampler="tpe")
-    for number in range(16):
+    for number in range(20):
         candidate = book.next()
-        if number % 2:
-            book.stopped(candidate.number, LEAD, curve(0.3, 0.5))
+        if number % 2 and book.reached(candidate.number, curve(0.3, 0.5)):
+            book.paused(candidate.number, curve(0.3, 0.5))
         else:
-            book.completed(candidate.number, OUTCOME)
-    assert book.taught == 16
+            book.completed(candidate.number, OUTCOME | {"curve": curve(0.3, 0.5, 0.5)})
+        if ended:
+            book.finish()
+    assert book.taught >= 15

@@ -5,20 +5,19 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from desk import Desk
-from optuna.trial import create_trial
 from toy_study import write_study
 
 from nas.export import export
 from nas.places import Places
-from studies.records import read_study, read_trials
-from studies.storage import create_study, default_url, open_storage
+from studies.records import read_trials
+from studies.storage import default_url
 from trainers.audio import read_clip
 from trainers.export import load_bundle, verify_bundle
 from trainers.front_end import FrontEnd, log_mel
@@ -169,34 +168,38 @@ def test_the_same_search_again_carries_on_and_another_one_is_refused(searched: S
     assert "its inputs.hops is [500, 1000], here it is [500]" in err
 
 
-def test_students_that_an_earlier_one_leads_are_stopped_after_their_first_epoch(searched: Said, desk: ToyDesk) -> None:
-    """A student of an earlier driver, as cheap as can be, was right from the first epoch: it leads every other one."""
-    url = default_url(desk.folder / "runs")
-    known: Any = desk.trials().query("state == 'complete'").iloc[0]
-    proposal, outcome = known["proposal"], known["outcome"]
-    proposal["cost"]["deployed"] |= {"weight_bytes": 1, "macs": 1}
-    outcome["curve"][0]["accuracy"] = 1.0
-    tested: Any = read_study(url, "toy").test
-    storage = open_storage(url)
-    study = create_study(storage, "led")
-    study.add_trial(create_trial(values=[1.0, 1, 1], user_attrs={"proposal": proposal, "outcome": outcome}))
-    study.set_user_attr("test", tested | {"trial": 0})  # its weights are nowhere
-    storage.engine.dispose()  # or reading the file below would give up the locks of this connection
-    code, out, err = desk.run(
-        *("search", "toy.yaml", "--name", "led", "--trials", "3"),
-        *("--workers", "1", "--set", "search.early_stopping={}"),
-    )
+def test_two_thirds_of_the_students_wait_at_the_rung_and_are_stopped_when_the_search_ends(tmp_path: Path) -> None:
+    """Also if the driver is killed while some wait: nobody is taught an epoch twice, and those that wait are kept."""
+    desk = ToyDesk(tmp_path)
+    settings = ("--trials", "8", "--set", "student.epochs=4", "--set", "search.early_stopping={}")
+    process = desk.start("search", "toy.yaml", *settings)
+    while desk.states().count("paused") < 2 or "running" not in desk.states():
+        time.sleep(0.02)
+        assert process.poll() is None, process.communicate()[1]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    interrupted = desk.trials()
+    waited = interrupted.loc[interrupted["state"] == "paused", "number"].tolist()
+    code, out, err = desk.run("resume", "toy")
     assert code == 0, err
-    assert "2 stopped early" in out
-    trials = read_trials(url, "led")
-    stopped = trials[trials["state"] == "stopped_early"]
-    assert stopped["epochs"].tolist() == [1, 1]
-    assert set(stopped["detail"]) == {"at epoch 1 trial 0, no dearer, led by more than 0.01"}
-    for number in stopped["number"]:
-        assert f"trial {number}: stopped early, at epoch 1" in err
+    trials = desk.trials().set_index("number")
+    taught = trials[trials["state"].isin(("complete", "stopped_early"))]
+    assert len(taught) == 8
     assert set(trials["state"]) <= {"complete", "stopped_early", "over_budget", "repeat"}
-    students = desk.folder / "runs" / "led" / "students"
-    assert [path.name for path in students.iterdir()] == []
+    stopped, complete = (taught[taught["state"] == state] for state in ("stopped_early", "complete"))
+    assert len(complete) in (3, 4, 5)  # a third, and who passed the rung while no driver lived
+    assert f"{len(stopped)} stopped early" in out
+    assert set(stopped["epochs"]) == {1}
+    assert stopped["detail"].str.fullmatch(r"at epoch 1, from where \d of 8 students went on").all()
+    for outcome in complete["outcome"]:
+        assert [point["epoch"] for point in outcome["curve"]] == [1, 2, 3, 4]
+    for number in waited:
+        before = interrupted.set_index("number").loc[number, "outcome"]
+        assert trials.loc[number, "outcome"]["curve"][:1] == before["curve"]
+    assert "waits at epoch 1 with accuracy" in err
+    students = desk.folder / "runs" / "toy" / "students"
+    kept = {path.name for path in students.iterdir() if path.is_dir()}
+    assert len(kept) == len(complete)
 
 
 def test_students_that_diverge_fail_with_their_cause_and_end_the_search_readably(tmp_path: Path) -> None:

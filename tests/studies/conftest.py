@@ -126,6 +126,11 @@ class Toy:
         self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         return trial.number
 
+    def pause(self, weight_bytes: int, macs: int) -> int:
+        trial = self.propose(weight_bytes, macs)
+        trial.set_user_attr("progress", {"paused": True, "outcome": self.outcome(0.3, epochs=2)})
+        return trial.number
+
     def fail(self, weight_bytes: int, macs: int, error: str) -> int:
         trial = self.propose(weight_bytes, macs)
         trial.set_user_attr("outcome", {"error": error})
@@ -133,15 +138,16 @@ class Toy:
         return trial.number
 
     def every_state(self) -> "Toy":
-        """Nine trials, with at least one of every state."""
+        """Ten trials, with at least one of every state."""
         self.complete(0.55, 60_000, 12_000_000)
         self.complete(0.61, 122_296, 29_419_156, design="cp-mobile-2025")
         self.refuse("over_budget", 153_204, 20_000_000, "weight_bytes 153,204 is 19.7% over its limit of 128,000")
         self.refuse("repeat", 60_000, 12_000_000, "the same architecture as trial 0")
-        self.refuse("stopped_early", 90_000, 25_000_000, "two trials no dearer lead by more than 0.01 after 2 epochs")
+        self.refuse("stopped_early", 90_000, 25_000_000, "at epoch 2, from where 1 of 3 students went on")
         self.fail(50_000, 9_000_000, "the loss is not finite")
         self.complete(0.50, 80_000, 15_000_000)
         self.propose(40_000, 8_000_000)
+        self.pause(45_000, 9_000_000)
         self.study.enqueue_trial({"width": 16})
         return self
 
@@ -165,12 +171,13 @@ class Toy:
             elif number % 13 == 5:
                 self.refuse("repeat", weight_bytes, macs, "the same architecture as trial 0")
             elif number % 7 == 3:
-                self.refuse("stopped_early", weight_bytes, macs, "two trials no dearer lead by more than 0.01")
+                self.refuse("stopped_early", weight_bytes, macs, "at epoch 2, from where 9 of 30 students went on")
             elif number % 29 == 11:
                 self.fail(weight_bytes, macs, "the worker died three times: signal 9")
             else:
                 self.complete(accuracy, weight_bytes, macs, shape=[(256, 65), (128, 64), (64, 33)][number % 3])
         self.propose(40_000, 8_000_000)
+        self.pause(45_000, 9_000_000)
         return self
 
 

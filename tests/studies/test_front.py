@@ -62,7 +62,7 @@ def test_best_smallest_and_fastest_are_on_the_front(toy: Any) -> None:
         ("2", r"Trial 2 was over the budget and never trained \(weight_bytes 153,204 is 19\.7%.*complete are 0, 1, 6"),
         (5, r"Trial 5 failed \(the loss is not finite\)"),
         (7, r"Trial 7 is still running: complete are"),
-        ("99", "no trial 99: its trials are 0 to 8"),
+        ("99", "no trial 99: its trials are 0 to 9"),
         ("-1", "names no trial"),
         ("٣", "names no trial"),
         ("largest", "say best, smallest, fastest, or a trial's number"),

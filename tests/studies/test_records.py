@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
+from optuna.trial import TrialState
 
 from studies.records import COUNTS, STATES, read_study, read_trials
 
@@ -24,7 +25,9 @@ def _told_by_optuna(study: optuna.Study) -> pd.DataFrame:
     rows = []
     for trial in study.get_trials():
         proposal = trial.user_attrs.get("proposal") or {}
-        outcome = trial.user_attrs.get("outcome") or {}
+        progress = trial.user_attrs.get("progress") or {}
+        outcome = trial.user_attrs.get("outcome") or progress.get("outcome") or {}
+        waits = trial.state is TrialState.RUNNING and progress.get("paused")
         deployed = proposal.get("cost", {}).get("deployed", {})
         started, finished = (
             moment and pd.Timestamp(moment.astimezone()).tz_convert("UTC")  # Optuna gives naive local time
@@ -33,7 +36,7 @@ def _told_by_optuna(study: optuna.Study) -> pd.DataFrame:
         rows.append(
             {
                 "number": trial.number,
-                "state": trial.user_attrs.get("reason") or NAMES[trial.state.name],
+                "state": "paused" if waits else trial.user_attrs.get("reason") or NAMES[trial.state.name],
                 "accuracy": trial.values[0] if trial.values else None,
                 **{key: deployed.get(key) for key in COUNTS},
                 "identity": proposal.get("identity"),
@@ -72,7 +75,8 @@ def test_every_state_is_told_apart(every_state: Any) -> None:
     trials = read_trials(every_state.url, "states")
     assert set(trials["state"]) == set(STATES)
     assert trials["state"].tolist() == [
-        "complete", "complete", "over_budget", "repeat", "stopped_early", "failed", "complete", "running", "waiting",
+        "complete", "complete", "over_budget", "repeat", "stopped_early", "failed", "complete", "running",
+        "paused", "waiting",
     ]  # fmt: skip
 
 
@@ -85,6 +89,7 @@ def test_costs_are_known_before_and_without_training(every_state: Any) -> None:
         assert trials["accuracy"].isna()[state]
     assert not trials.loc["over_budget", "feasible"]
     assert trials.loc["running", "feasible"]
+    assert trials.loc["paused", ["epochs", "feasible"]].tolist() == [2, True]
     assert not trials.loc["waiting", "feasible"]  # nothing is known of it yet
 
 

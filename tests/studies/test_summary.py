@@ -21,9 +21,10 @@ def _status(toy: Any) -> Any:
 def test_status_counts_every_state(every_state: Any) -> None:
     status = _status(every_state)
     assert status["states"] == {
-        "complete": 3, "running": 1, "waiting": 1, "failed": 1, "over_budget": 1, "repeat": 1, "stopped_early": 1,
+        "complete": 3, "running": 1, "paused": 1, "waiting": 1, "failed": 1, "over_budget": 1, "repeat": 1,
+        "stopped_early": 1,
     }  # fmt: skip
-    assert status["trials"] == 9
+    assert status["trials"] == 10
     assert status["refused"] == {"weight bytes over the limit": 1, "repeat of an earlier trial": 1}
     assert (status["best_accuracy"], status["best_trial"]) == (0.61, 1)
     assert status["front_size"] == 2
@@ -48,7 +49,16 @@ def test_rate_counts_what_was_trained_over_the_time_it_took(every_state: Any) ->
     trials.loc[6, "finished"] = trials["started"].min() + pd.Timedelta(hours=24)
     status = status_of(trials, read_study(every_state.url, "states"))
     assert status["elapsed_s"] == 86_400
-    assert status["trials_per_hour"] == 4 / 24  # three complete, one stopped early
+    assert status["trials_per_hour"] == 5 / 24  # three complete, one paused, one stopped early
+
+
+def test_draws_that_samplers_screened_are_added_up_over_the_trials(toy: Any) -> None:
+    for drawn, over in ((1000, 700), (500, 100)):
+        trial = toy.propose(40_000, 8_000_000)
+        screening = {"drawn": drawn, "over_budget": over}
+        trial.set_user_attr("proposal", trial.user_attrs["proposal"] | {"screening": screening})
+    toy.complete(0.5, 60_000, 12_000_000)
+    assert _status(toy)["screened"] == {"drawn": 1500, "over_budget": 800}
 
 
 def test_members_are_the_front_with_architecture_and_costs(sixty: Any) -> None:

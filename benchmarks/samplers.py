@@ -1,11 +1,13 @@
 """How good the samplers are: what each has found after so many trained students, on landscapes of made-up accuracies.
 
 Every sampler proposes through the same trial book as in a search, so that what the gate refuses is refused and told to
-it as there. Nothing is trained: an accuracy is that of the landscape (`landscapes.py`) and an error, the same for all
-samplers that meet in one seed. After 25, 50, 100 and 200 students the front is chosen by the accuracies observed, and
-its hypervolume is taken at the true ones, as a share of the best that a long search with known truth finds. Shown are
-the median and the quartiles over the seeds; "feasible" is the share of the proposals that fit the budget, "repeats"
-counts those proposed twice, and "ms" is the time of a proposal (asked, judged, written in memory) near the last one.
+it as there. Nothing is trained: an accuracy is that of a made-up landscape (`landscapes.py`), or of one that was learnt
+from real trainings (`trainings.py`), and an error, the same for all samplers that meet in one seed. After 25, 50, 100
+and 200 students the front is chosen by the accuracies observed, and its hypervolume is taken at the true ones, as a
+share of the best that a long search with known truth finds. Shown are the median and the quartiles over the seeds.
+"best" is the true accuracy of the student that is thought the most accurate at the last look; "feasible" is the share
+of the proposals that fit the budget, "repeats" counts those proposed twice, and "ms" is the time of a proposal (asked,
+judged, written in memory) near the last one.
 
     python benchmarks/samplers.py --samplers cost-aware tpe --seeds 10
     python benchmarks/samplers.py --tight
@@ -27,6 +29,7 @@ import numpy.typing as npt
 import optuna
 from landscapes import NAMES, Landscape
 from optuna.trial import TrialState
+from trainings import BUDGET, TaughtLandscape, read_trainings
 
 from nas.samplers import distributions
 from nas.samplers.children import Children
@@ -42,7 +45,9 @@ from studies.storage import DIRECTIONS
 
 Floats = npt.NDArray[np.float64]
 TIGHT = Budget(32_000, 5_000_000)
+Learnt = Landscape | TaughtLandscape
 LOOKS = (25, 50, 100, 200)
+ALL = (TaughtLandscape.name, *NAMES)
 GENERATIONS, OFFSPRING = 60, 6000
 FEWER = {"gp": (2, 60), "random": (3, 200)}
 """Seeds and students at most: GP takes seconds for a proposal; random ones are refused by the hundred where limits are
@@ -54,6 +59,7 @@ class Run:
     """What one sampler did in one seed."""
 
     shares: dict[int, float] = field(default_factory=dict)
+    best: float = float("nan")
     proposals: int = 0
     over_budget: int = 0
     repeats: int = 0
@@ -64,34 +70,33 @@ def main() -> int:
     """Prints one table for each landscape; the exit code is 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samplers", nargs="+", default=get_args(SamplerName), choices=get_args(SamplerName))
-    parser.add_argument("--landscapes", nargs="+", default=NAMES, choices=NAMES)
-    parser.add_argument("--space", default="joint", choices=SPACE_NAMES)
-    parser.add_argument("--mels", type=int, default=128)
-    parser.add_argument("--frames", type=int, default=33)
+    parser.add_argument("--landscapes", nargs="+", default=ALL, choices=ALL)
+    parser.add_argument("--space", default="joint", choices=SPACE_NAMES, help="of the made-up landscapes")
+    parser.add_argument("--mels", type=int, default=128, help="likewise (default 128)")
+    parser.add_argument("--frames", type=int, default=33, help="likewise (default 33)")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=10, help="the sampler was tuned on 0 to 3 (default 10)")
     parser.add_argument("--trials", type=int, default=200, help="students of each run (default 200)")
     parser.add_argument("--workers", type=int, default=1, help="students in training at once (default 1)")
-    parser.add_argument("--tight", action="store_true", help="32 kB and 5 MMACs instead of 128 kB and 30 MMACs")
+    parser.add_argument("--tight", action="store_true", help="32 kB and 5 MMACs instead of the usual limits")
     parser.add_argument("--many", type=int, help="only the time of a proposal after so many trials")
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    space = open_space(given.space, [given.mels], [given.frames])
-    budget = TIGHT if given.tight else Budget()
     for name in given.landscapes:
-        landscape = Landscape(name, space)
+        landscape, space, budget = _open(name, given)
         if given.many:
             sys.stdout.write(_many(landscape, space, budget, given.samplers, given.many))
             continue
-        best = _reference(landscape, space, budget)
+        best, accuracy = _reference(landscape, space, budget)
         limits = f"{budget.weight_bytes:,} bytes, {budget.macs:,} MACs"
         sys.stdout.write(
-            f"{name}, {limits}; best hypervolume {best:.3f}; {given.workers} worker(s), load {os.getloadavg()[0]:.1f}\n"
+            f"{name}, {limits}; best hypervolume {best:.3f}, best accuracy {accuracy:.3f}; {given.workers} worker(s), "
+            f"load {os.getloadavg()[0]:.1f}\n"
             f"{'':12}{'seeds':>6}"
             + "".join(f"{look:>20}" for look in LOOKS if look <= given.trials)
-            + f"{'feasible':>10}{'repeats':>9}{'ms':>8}\n"
+            + f"{'best':>8}{'feasible':>10}{'repeats':>9}{'ms':>8}\n"
         )
         for sampler in given.samplers:
             seeds, trials = (
@@ -110,9 +115,16 @@ def main() -> int:
     return 0
 
 
+def _open(name: str, given: argparse.Namespace) -> tuple[Learnt, StagedSpace, Budget]:
+    if name == TaughtLandscape.name:
+        return TaughtLandscape(), read_trainings().space, TIGHT if given.tight else BUDGET
+    space = open_space(given.space, [given.mels], [given.frames])
+    return Landscape(name, space), space, TIGHT if given.tight else Budget()  # type: ignore[arg-type]
+
+
 def _run(
     sampler: SamplerName,
-    landscape: Landscape,
+    landscape: Learnt,
     space: StagedSpace,
     budget: Budget,
     seed: int,
@@ -141,6 +153,7 @@ def _run(
         observed.append((outcome["accuracy"], truth, deployed.weight_bytes, deployed.macs))
         if book.complete in LOOKS:
             run.shares[book.complete] = _found(np.array(observed), space, budget) / best
+    run.best = max(observed)[1]
     reasons = [trial.user_attrs.get("reason") for trial in study.get_trials(deepcopy=False)]
     run.proposals = len(reasons)
     run.over_budget, run.repeats = reasons.count("over_budget"), reasons.count("repeat")
@@ -159,8 +172,8 @@ def _gains(accuracy: Floats, weight_bytes: Floats, macs: Floats, space: StagedSp
     return np.column_stack([scale.learned(accuracy), scale.saved(weight_bytes, macs)])
 
 
-def _reference(landscape: Landscape, space: StagedSpace, budget: Budget) -> float:
-    """The hypervolume of the front of many generations of children, all judged by the truth."""
+def _reference(landscape: Learnt, space: StagedSpace, budget: Budget) -> tuple[float, float]:
+    """Hypervolume and best accuracy of the front of many generations of children, all judged by the truth."""
     rng, pricing, children = np.random.default_rng(0), Pricing(space, budget), Children(space)
     drawn = space.sample_digits(rng, 200_000)
     front, gains = drawn[:, :0], np.empty((0, 3))
@@ -176,7 +189,8 @@ def _reference(landscape: Landscape, space: StagedSpace, budget: Budget) -> floa
         kept = np.flatnonzero(pareto_mask(-gains) & (gains > 0).all(axis=1))
         front, gains = front[:, kept], gains[kept]
         drawn = children.of(front, OFFSPRING, rng)
-    return hypervolume(gains)
+    chance = 1 / space.classes
+    return hypervolume(gains), chance + (1 - chance) * float(gains[:, 0].max())
 
 
 def _row(sampler: str, runs: list[Run], trials: int) -> str:
@@ -192,10 +206,11 @@ def _row(sampler: str, runs: list[Run], trials: int) -> str:
     feasible = 1 - sum(run.over_budget for run in runs) / proposals
     milliseconds = statistics.median(run.milliseconds for run in runs)
     repeats = sum(run.repeats for run in runs)
-    return f"{sampler:12}{len(runs):>6}{''.join(cells)}{feasible:>10.1%}{repeats:>9}{milliseconds:>8.0f}\n"
+    best = statistics.median(run.best for run in runs)
+    return f"{sampler:12}{len(runs):>6}{''.join(cells)}{best:>8.3f}{feasible:>10.1%}{repeats:>9}{milliseconds:>8.0f}\n"
 
 
-def _many(landscape: Landscape, space: StagedSpace, budget: Budget, samplers: list[SamplerName], count: int) -> str:
+def _many(landscape: Learnt, space: StagedSpace, budget: Budget, samplers: list[SamplerName], count: int) -> str:
     """The time of a proposal in a study of so many trained students."""
     rng, pricing = np.random.default_rng(0), Pricing(space, budget)
     digits = space.sample_digits(rng, 100)
@@ -215,7 +230,10 @@ def _many(landscape: Landscape, space: StagedSpace, budget: Budget, samplers: li
                 params=values,
                 distributions=spread,
                 values=[outcome["accuracy"], *costs.values()],
-                user_attrs={"proposal": {"identity": identity, "cost": {"deployed": costs}}, "outcome": outcome},
+                user_attrs={
+                    "proposal": {"identity": identity, "design": None, "cost": {"deployed": costs}},
+                    "outcome": outcome,
+                },
             )
         )
     lines = [f"{landscape.name}, a proposal after {count:,} trials, load {os.getloadavg()[0]:.1f}\n"]

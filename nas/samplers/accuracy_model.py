@@ -49,6 +49,10 @@ class Inputs:
     def __getitem__(self, rows: npt.NDArray[np.int_] | slice) -> "Inputs":
         return Inputs(self.own[rows], self.means[rows])
 
+    def places(self, weight: float) -> Floats:
+        """(n, dimensions): points whose squared distances are those of the features and, by their weight, the means."""
+        return np.hstack([self.own, weight**0.5 * self.means]) if weight else self.own
+
     def and_also(self, other: "Inputs") -> "Inputs":
         """These, then the others."""
         return Inputs(np.vstack([self.own, other.own]), np.vstack([self.means, other.means]))
@@ -94,7 +98,8 @@ class AccuracyModel:
 
     def _condition(self, inputs: Inputs, progress: Floats, residual: Floats) -> None:
         self._inputs, self._progress, self._residual = inputs, progress, residual
-        _, noise, _ = self._settings
+        _, noise, weight = self._settings
+        self._places = inputs.places(weight)
         covariance = self._covariance(inputs, progress) + noise * np.eye(len(residual))
         self._factor, self._weights = _solved(covariance, residual)
         self._variance = max(float(residual @ self._weights) / len(residual), 1e-12)
@@ -102,10 +107,7 @@ class AccuracyModel:
     def _covariance(self, others: Inputs, progress: Floats) -> Floats:
         """(n, others)."""
         length, _, weight = self._settings
-        distance = _squared(self._inputs.own, others.own)
-        if weight:
-            distance += weight * _squared(self._inputs.means, others.means)
-        return _covariance(distance, length, self._progress, progress)
+        return _covariance(_squared(self._places, others.places(weight)), length, self._progress, progress)
 
     def believing(self, inputs: Inputs) -> "AccuracyModel":
         """The same model, had these architectures turned out exactly as it expects; its scale stays as it is."""
@@ -131,27 +133,34 @@ class AccuracyModel:
 
 def _squared(first: Floats, second: Floats) -> Floats:
     """Squared distances of rows, (first, second)."""
-    squares: Floats = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * (first @ second.T)
-    return np.maximum(squares, 0)
+    squares: Floats = first @ second.T
+    squares *= -2
+    squares += (first**2).sum(axis=1)[:, None]
+    squares += (second**2).sum(axis=1)
+    return np.maximum(squares, 0, out=squares)
 
 
 def _covariance(squared: Floats, length: float, progress: Floats, others: Floats) -> Floats:
-    exponent = squared / (-2 * length**2)
-    if not (progress.any() or others.any()):
-        return np.exp(exponent)
-    apart = (progress[:, None] - others) / _STAGE_LENGTH
-    result: Floats = np.exp(exponent - 0.5 * apart**2) + np.multiply.outer(progress, others)
-    return result
+    """Overwrites the squares, which are most of what a proposal computes."""
+    squared *= -1 / (2 * length**2)
+    covariance: Floats = np.exp(squared, out=squared)
+    if not others.any():
+        covariance *= np.exp(-0.5 * (progress / _STAGE_LENGTH) ** 2)[:, None]
+        return covariance
+    covariance *= np.exp(-0.5 * ((progress[:, None] - others) / _STAGE_LENGTH) ** 2)
+    covariance += np.multiply.outer(progress, others)
+    return covariance
 
 
 def _likeliest(inputs: Inputs, progress: Floats, residual: Floats) -> tuple[float, float, float]:
     """Length, noise and weight of the means whose marginal likelihood, at its likeliest variance, is greatest."""
     own, means = _squared(inputs.own, inputs.own), _squared(inputs.means, inputs.means)
     found = []
+    itself = np.eye(len(residual))
     for weight, length in product(MEAN_WEIGHTS, LENGTHS):
         covariance = _covariance(own + weight * means, length, progress, progress)
         for noise in NOISES:
-            factor, weights = _solved(covariance + noise * np.eye(len(residual)), residual)
+            factor, weights = _solved(covariance + noise * itself, residual)
             explained = max(float(residual @ weights), 1e-12)
             likelihood = -0.5 * len(residual) * np.log(explained) - np.log(np.diag(factor)).sum()
             found.append((float(likelihood), (length, noise, weight)))

@@ -135,6 +135,14 @@ def test_a_curve_gives_its_rungs_and_its_end() -> None:
     np.testing.assert_allclose(accuracy, [1 / 30, 3 / 30, 9 / 30, 0.9, 1 / 40, 3 / 40, 5 / 40, 0.7])
 
 
+def test_before_the_end_an_accuracy_is_the_best_one_so_far() -> None:
+    whole = record(0, 0.4, *((epoch, 0.5 if epoch == 2 else 0.1) for epoch in range(1, 28)))
+    stopped = record(1, None, (1, 0.3), (2, 0.2), (3, 0.1))
+    _, progress, accuracy = evidence([whole, stopped], np.zeros(2, bool))
+    np.testing.assert_allclose(27 * 2**progress, [1, 3, 9, 27, 1, 3])
+    assert accuracy.tolist() == [0.1, 0.5, 0.5, 0.4, 0.3, 0.3]
+
+
 def test_beyond_the_most_the_front_stays_and_the_oldest_and_earliest_go_first() -> None:
     curve = ((1, 0.1), (3, 0.2), (9, 0.3))
     many = [record(number, 0.3, *curve) for number in range(MOST)]

@@ -11,6 +11,7 @@ from tiny_spaces import effective_sets, tiny_space
 
 from nas.samplers import CostAwareSampler, Samplers, distributions
 from nas.samplers.accuracy_model import AccuracyModel, Inputs
+from nas.samplers.cost_aware import CHILDREN, ROUNDS, UNIFORM
 from nas.study_file import SamplerName, SearchSection
 from nas.trial_book import TrialBook
 from search_spaces.budget import Budget
@@ -64,6 +65,7 @@ def lived_in() -> optuna.Study:
     stopped.set_user_attr("reason", "stopped_early")
     stopped.set_user_attr("outcome", {"curve": [{"epoch": 1, "accuracy": 0.4}], "epochs": 1})
     study.tell(stopped, state=TrialState.PRUNED)
+    paused_at_the_first_epoch(book, 2)
     refused = study.ask(distributions(TINY))
     refused.set_user_attr("reason", "over_budget")
     study.tell(refused, state=TrialState.PRUNED)
@@ -172,6 +174,50 @@ def test_these_propose_only_what_fits_every_limit(name: SamplerName) -> None:
         assert candidate.cost.feasible
         book.completed(candidate.number, outcome_of(0.3 + 0.01 * number))
     assert len(study.trials) == 15
+
+
+def paused_at_the_first_epoch(book: TrialBook, students: int) -> None:
+    for place in range(students):
+        curve = [{"epoch": 1, "accuracy": 0.3 + 0.01 * place, "log_loss": 1.0, "seconds": 1.0}]
+        book.paused(book.next().number, curve)
+
+
+def test_the_cost_aware_sampler_models_students_none_of_which_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker, and all that wait are of the first epoch: there is no front yet."""
+    asked: list[int] = []
+    predict = AccuracyModel.predict
+
+    def spied(model: AccuracyModel, inputs: Inputs) -> Any:
+        asked.append(len(inputs.own))
+        return predict(model, inputs)
+
+    monkeypatch.setattr(AccuracyModel, "predict", spied)
+    study = optuna.create_study(directions=DIRECTIONS)
+    book = book_on(study, "cost-aware")
+    paused_at_the_first_epoch(book, 9)
+    assert not asked
+    paused_at_the_first_epoch(book, 2)
+    assert asked
+    assert book.next().cost.feasible
+
+
+@pytest.mark.parametrize("name", ["feasible", "cost-aware"])
+def test_draws_that_do_not_fit_are_counted_with_the_proposal_that_came_of_them(name: SamplerName) -> None:
+    """Of uniform draws about half fit, and so they do of those that the sampler draws over the whole space."""
+    study = optuna.create_study(directions=DIRECTIONS)
+    trained(book_on(study, name), study, 12)
+    drawn = [trial.user_attrs["proposal"]["screening"] for trial in study.trials]
+    for counted in drawn:
+        assert 0 < counted["over_budget"] < counted["drawn"]
+    assert 0.3 < sum(c["over_budget"] for c in drawn[:9]) / sum(c["drawn"] for c in drawn[:9]) < 0.7
+    if name == "cost-aware":
+        assert drawn[11]["drawn"] == UNIFORM + ROUNDS * CHILDREN
+
+
+def test_other_samplers_screen_nothing() -> None:
+    study = optuna.create_study(directions=DIRECTIONS)
+    trained(book_on(study, "random"), study, 2)
+    assert "screening" not in study.trials[0].user_attrs["proposal"]
 
 
 def test_the_cost_aware_sampler_serves_plain_optuna() -> None:

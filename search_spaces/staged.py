@@ -168,8 +168,7 @@ class StagedSpace(Space):
     def uniform_digits(self, rng: np.random.Generator, sets: int) -> Digits:
         """Sets of choices drawn so that all that differ in a choice with effect are equally likely."""
         words = self.vocabulary
-        digits = self.sample_digits(rng, sets)
-        rows = {choice.label: row for row, choice in enumerate(self.choices)}
+        digits, rows = self.sample_digits(rng, sets), self._rows
         ways = self.stage_weights.ravel()
         each = int(ways.sum())
         if "stages" in rows:
@@ -188,25 +187,40 @@ class StagedSpace(Space):
 
     def effective(self, digits: Digits) -> npt.NDArray[np.bool_]:
         words = self.vocabulary
+        nothing = np.zeros(digits.shape[1], dtype=np.int16)
         column = {choice.label: digits[row] for row, choice in enumerate(self.choices)}
         mask = np.ones(digits.shape, dtype=np.bool_)
-        rows = {choice.label: row for row, choice in enumerate(self.choices)}
-        nothing = np.zeros(digits.shape[1], dtype=np.int16)
-        if "stem.kernels" in rows:
+        if (row := self._rows.get("stem.kernels")) is not None:
             rep = np.array([kind == "rep" for kind in words.stems])
-            mask[rows["stem.kernels"]] = rep[column.get("stem.kind", nothing)]
-        for stage in range(1, words.stages + 1):
+            mask[row] = rep[column.get("stem.kind", nothing)]
+        for stage, (rows, used) in enumerate(self._used_in_stages, 1):
             present = column.get("stages", nothing) + 1 >= stage
-            kind, depth = column.get(f"stage{stage}.kind", nothing), column.get(f"stage{stage}.depth", nothing) + 1
-            for what in ("kind", "depth", "width", "norm"):
-                if (row := rows.get(f"stage{stage}.{what}")) is not None:
-                    mask[row] = present
-            for option in words.options:
-                used = np.array([option == "stride" or option in family.options for family in words.families])[kind]
-                for layer in range(1, words.depth + 1 if option in words.per_layer else 2):
-                    if (row := rows.get(words.label(option, stage, layer))) is not None:
-                        mask[row] = present & used & (depth >= layer)
+            kind, depth = column.get(f"stage{stage}.kind", nothing), column.get(f"stage{stage}.depth", nothing)
+            mask[rows] = used[:, kind, depth] & present
         return mask
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """The row of each choice in digits."""
+        return {choice.label: row for row, choice in enumerate(self.choices)}
+
+    @cached_property
+    def _used_in_stages(self) -> list[tuple[list[int], npt.NDArray[np.bool_]]]:
+        """For each stage the rows of its choices, and (rows, kinds, depths) whether a stage of that kind and depth uses
+        them."""
+        words = self.vocabulary
+        depths = np.arange(1, words.depth + 1)
+        stages = []
+        for stage in range(1, words.stages + 1):
+            everywhere = np.ones((len(words.families), words.depth), dtype=np.bool_)
+            used = {f"stage{stage}.{what}": everywhere for what in ("kind", "depth", "width", "norm")}
+            for option in words.options:
+                kinds = np.array([option == "stride" or option in family.options for family in words.families])
+                for layer in range(1, words.depth + 1 if option in words.per_layer else 2):
+                    used[words.label(option, stage, layer)] = kinds[:, None] & (depths >= layer)
+            labels = [label for label in used if label in self._rows]
+            stages.append(([self._rows[label] for label in labels], np.array([used[label] for label in labels])))
+        return stages
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,17 @@ def pareto_mask(losses: NDArray[np.floating]) -> NDArray[np.bool_]:
     Returns:
         (n,) bool. Of equal rows only the first is kept.
 
-    Rows are visited in lexicographic order, so a row can only be beaten by one already kept: n times the size
-    of the front comparisons.
+    The lexicographically first of the rows that are left is beaten by none of them, so it is kept, and what it beats
+    is dropped: one step for each point of the front.
     """
     mask = np.zeros(len(losses), dtype=bool)
-    order = np.lexsort(losses.T[::-1]) if losses.shape[1] else np.arange(min(len(losses), 1))  # stable: ties by row
-    kept = np.empty_like(losses)
-    count = 0
-    for i in order:
-        row = losses[i]
-        if not np.isnan(row).any() and not (kept[:count] <= row).all(axis=1).any():
-            kept[count] = row
-            count += 1
-            mask[i] = True
+    order = np.lexsort(losses.T[::-1]) if losses.shape[1] else np.arange(len(losses))  # stable: ties by row
+    order = order[~np.isnan(losses[order]).any(axis=1)]
+    left = losses[order]
+    while len(order):
+        mask[order[0]] = True
+        unbeaten = (left < left[0]).any(axis=1)
+        order, left = order[unbeaten], left[unbeaten]
     return mask
 
 

@@ -25,8 +25,8 @@ LENGTHS = (1.5, 2.2, 3.2, 4.7, 7.0)
 NOISES = (0.003, 0.02, 0.1, 0.4)
 """Variances of the error of an accuracy, as shares of the variance between architectures."""
 MEAN_WEIGHTS = (0.0, 0.3, 1.0)
-JUDGED = 150
-"""So many accuracies, the latest, decide between the settings of the grid."""
+JUDGED = 100
+"""So many accuracies, evenly spread, decide between the settings of the grid."""
 
 _FEATURE_WEIGHT = 0.5
 _COST_WEIGHT = 0.25
@@ -83,7 +83,7 @@ class AccuracyModel:
     """A Gaussian process over accuracies.
 
     Args:
-        inputs: Of n accuracies, the latest last; an architecture may be there several times.
+        inputs: Of n accuracies; an architecture may be there several times.
         progress: (n,) log2 of the share of its epochs that each had behind it; 0 at the end.
         accuracy: (n,) on any scale.
     """
@@ -92,7 +92,7 @@ class AccuracyModel:
         final = progress == 0
         self._centre = float(accuracy[final if final.any() else slice(None)].mean())
         residual = accuracy - self._centre
-        judged = slice(-JUDGED, None)
+        judged = np.linspace(0, len(accuracy) - 1, min(len(accuracy), JUDGED)).astype(np.int_)
         self._settings = _likeliest(inputs[judged], progress[judged], residual[judged])
         self._condition(inputs, progress, residual)
 

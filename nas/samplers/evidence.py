@@ -9,7 +9,7 @@ from nas.samplers.records import Record
 
 Floats = npt.NDArray[np.float64]
 
-MOST = 400
+MOST = 300
 """Accuracies at most: a Gaussian process takes time by their cube."""
 _BETWEEN_RUNGS = 3
 

@@ -48,6 +48,9 @@ class Prices:
     macs: npt.NDArray[np.int64]
     feasible: npt.NDArray[np.bool_]
 
+    def __getitem__(self, sets: npt.NDArray[np.int_]) -> "Prices":
+        return Prices(self.folded[sets], self.weight_bytes[sets], self.macs[sets], self.feasible[sets])
+
 
 class Pricing:
     """The price list of a space under a budget. Peak memory has no row in it: `cost.cost` knows it.
@@ -83,7 +86,7 @@ class Pricing:
 
     def prices(self, digits: Digits) -> Prices:
         """The prices of many sets of choices, given as digits of shape (choices, sets)."""
-        parts = [self._prices(digits[:, at : at + _CHUNK]) for at in range(0, digits.shape[1], _CHUNK)]
+        parts = [self._prices(digits[:, at : at + _CHUNK]) for at in range(0, max(digits.shape[1], 1), _CHUNK)]
         return Prices(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
     def _prices(self, digits: Digits) -> tuple[npt.NDArray[Any], ...]:

@@ -13,7 +13,7 @@ from nas.samplers import CostAwareSampler, Samplers, distributions
 from nas.samplers.accuracy_model import AccuracyModel, Inputs
 from nas.samplers.cost_aware import CHILDREN, ROUNDS, UNIFORM
 from nas.study_file import SamplerName, SearchSection
-from nas.trial_book import TrialBook
+from nas.trial_book import SearchExhausted, TrialBook
 from search_spaces.budget import Budget
 from search_spaces.cost import cost
 from search_spaces.space import Choices
@@ -44,8 +44,10 @@ def outcome_of(accuracy: float) -> dict[str, Any]:
     return {"accuracy": accuracy, "curve": curve, "epochs": 3, "seconds": 1.0, "log_loss": 1.0}
 
 
-def book_on(study: optuna.Study, name: SamplerName, trials: int = 1000, budget: Budget = HALF) -> TrialBook:
-    search = SearchSection(trials=trials, sampler=name, known_designs=(), patience=300)
+def book_on(
+    study: optuna.Study, name: SamplerName, trials: int = 1000, budget: Budget = HALF, patience: int = 300
+) -> TrialBook:
+    search = SearchSection(trials=trials, sampler=name, known_designs=(), patience=patience)
     return TrialBook(study, TINY, budget, search, seed=3)
 
 
@@ -199,6 +201,17 @@ def test_the_cost_aware_sampler_models_students_none_of_which_is_complete(monkey
     paused_at_the_first_epoch(book, 2)
     assert asked
     assert book.next().cost.feasible
+
+
+def test_the_cost_aware_sampler_finds_everything_that_fits_before_it_gives_up() -> None:
+    few = Budget(3_000, 32_000)
+    architectures = [TINY.decode(values) for values in effective_sets("tiny-stages")]
+    fitting = {each.identity for each in architectures if cost(each, few).feasible}
+    study = optuna.create_study(directions=DIRECTIONS)
+    book = book_on(study, "cost-aware", budget=few, patience=60)
+    with pytest.raises(SearchExhausted, match="refused 60 proposals in a row"):
+        trained(book, study, len(fitting) + 1)
+    assert book.complete == len(fitting)
 
 
 @pytest.mark.parametrize("name", ["feasible", "cost-aware"])

@@ -54,6 +54,12 @@ def test_prices_equal_costs(name: str, inputs: tuple[list[int], list[int]], budg
     assert {True, False} == set(verdicts)
 
 
+def test_no_choices_have_no_prices() -> None:
+    pricing = Pricing(tiny_space("tiny-layers"), Budget())
+    nothing = pricing.prices(pricing.space.sample_digits(np.random.default_rng(0), 0))
+    assert nothing.macs.shape == nothing.feasible.shape == (0,)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", SPACE_NAMES)
 def test_prices_equal_costs_on_thousands_of_draws(name: str) -> None:

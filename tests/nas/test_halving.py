@@ -136,7 +136,7 @@ def test_an_accuracy_at_a_rung_is_the_best_one_up_to_there() -> None:
 
 
 def test_the_furthest_rung_comes_first() -> None:
-    halving = waiting([pupil(12, 20, 90), pupil(12, 20, 80)])
+    halving = waiting([pupil(12, 20, accuracy) for accuracy in (90, 80, 70, 60)])  # of these one may go on
     for number, each in enumerate([pupil(12, 20, 10, 10), pupil(12, 20, 5, 5)], 10):
         halving.remember(number, each.costs, each.curve())
         halving.pause(number)

@@ -103,8 +103,8 @@ class SearchSection(Section):
     """How candidates are found.
 
     Attributes:
-        sampler: "cost-aware", the project's own, proposes only what fits the budget and is expected to enlarge the
-            hypervolume most; "tpe" (multivariate), "nsga2" and "gp" are Optuna's; "random" draws every choice
+        sampler: "cost-aware", the project's own, proposes only what fits the budget and is expected to add most to
+            the front; "tpe" (multivariate), "nsga2" and "gp" are Optuna's; "random" draws every choice
             uniformly; "feasible" does so too and proposes only what fits.
         trials: Students to be taught in the whole study, to the end or to a rung.
         workers: Students trained at once, one core each.

@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-quickstart: $(VENV)/.installed ## set up, then a whole study: five minutes on two cores
+quickstart: $(VENV)/.installed ## set up, then a whole study: a minute or two on two cores
 	$(BIN)/nas search quick
 	@echo "\nThe command is $(BIN)/nas; 'source $(BIN)/activate' puts it on your path."
 

@@ -36,6 +36,7 @@ from search_spaces.errors import NasError
 from search_spaces.space import NotInSpaceError, Value
 from search_spaces.staged import StagedSpace
 from studies.hypervolume import Scale
+from studies.records import is_paused
 
 log = logging.getLogger("acoustic_nas.trial_book")
 
@@ -233,14 +234,13 @@ class TrialBook:
         """Takes up the record of an earlier driver."""
         known = trial.user_attrs
         stopped = known.get("reason") == "stopped_early"
-        progress = known.get("progress")
         if trial.state is TrialState.RUNNING and not stopped:
             opened = optuna.Trial(self._study, trial._trial_id)
-            if progress is None or not progress["paused"]:
+            if not is_paused(known):
                 self._adopted.append(opened)
                 return
             self._take(trial.number, known["proposal"])
-            self._halve(opened, progress["outcome"]["curve"])
+            self._halve(opened, known["progress"]["outcome"]["curve"])
             self._halving.pause(trial.number)
             self._paused[trial.number] = opened
             return

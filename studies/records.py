@@ -7,6 +7,7 @@ Optuna itself says.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,10 +149,20 @@ def _head(connection: Connection, name: str, study_id: int) -> StudyHead:
     return StudyHead(name=name, **{key: json.loads(text) for key, text in rows})
 
 
+def outcome_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What came of a trial's training, or what it has come to so far; empty if nothing is known."""
+    return attributes.get("outcome") or (attributes.get("progress") or {}).get("outcome") or {}
+
+
+def is_paused(attributes: Mapping[str, Any]) -> bool:
+    """Whether a trial that is running waits at a rung, by its attributes."""
+    return bool((attributes.get("progress") or {}).get("paused"))
+
+
 def _record(state: str, values: dict[int, float | None], attributes: dict[str, Any]) -> dict[str, Any]:
     """One row from a trial's state, values and attributes."""
     proposal = attributes.get("proposal") or {}
-    outcome = attributes.get("outcome") or (attributes.get("progress") or {}).get("outcome") or {}
+    outcome = outcome_of(attributes)
     costs = (proposal.get("cost") or {}).get("deployed") or {}
     state, detail = _state(state, attributes), attributes.get("detail") or outcome.get("error")
     accuracy = values.get(0)  # an infinite value is stored as none
@@ -175,7 +186,7 @@ def _record(state: str, values: dict[int, float | None], attributes: dict[str, A
 
 def _state(state: str, attributes: dict[str, Any]) -> str:
     reason = attributes.get("reason")
-    if state == "RUNNING" and (attributes.get("progress") or {}).get("paused"):
+    if state == "RUNNING" and is_paused(attributes):
         return "paused"
     if state in ("COMPLETE", "PRUNED") and reason in REASONS:
         return str(reason)

@@ -13,6 +13,7 @@ from nas.gate import REFUSALS
 from search_spaces.errors import InputError
 from search_spaces.space import Digits
 from search_spaces.staged import StagedSpace
+from studies.records import is_paused, outcome_of
 
 _DECIDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -79,15 +80,14 @@ class Records:
             identity = proposal["identity"] if proposal else self._space.decode(trial.params).identity
         except InputError:  # choices that make no network
             return None
-        progress = attributes.get("progress") or {}
-        outcome = attributes.get("outcome") or progress.get("outcome") or {}
+        outcome = outcome_of(attributes)
         refused = attributes.get("reason") in REFUSALS
         accuracy = trial.values[0] if trial.state is TrialState.COMPLETE and not refused else math.nan
         return Record(
             number=trial.number,
             digits=np.array(digits, dtype=np.int16),
             identity=identity,
-            running=trial.state is TrialState.RUNNING and not progress.get("paused"),
+            running=trial.state is TrialState.RUNNING and not is_paused(attributes),
             accuracy=accuracy if math.isfinite(accuracy) else None,
             curve=tuple((int(point["epoch"]), float(point["accuracy"])) for point in outcome.get("curve", ())),
             epochs=int(outcome.get("epochs", 0)),

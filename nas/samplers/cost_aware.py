@@ -119,7 +119,7 @@ class CostAwareSampler(BaseSampler):
 
     def _drawn(self, draws: FeasibleDraws, count: int) -> list[Choices]:
         found = [draws.draw() for _ in range(count)]
-        self.screening += Screening(draws.drawn, draws.drawn - draws.fitting)
+        self.screening += Screening.of(draws)
         return found
 
     def _best(self, records: Sequence[Record], rng: np.random.Generator) -> Iterator[Choices]:

@@ -34,7 +34,7 @@ class FeasibleSampler(BaseSampler):
     ) -> dict[str, Any]:
         draws = FeasibleDraws(self._pricing, np.random.default_rng(self._seed))
         values = dict(draws.draw())
-        self.screening = Screening(draws.drawn, draws.drawn - draws.fitting)
+        self.screening = Screening.of(draws)
         return values
 
     def sample_independent(

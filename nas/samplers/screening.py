@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from search_spaces.feasible import FeasibleDraws
+
 
 @dataclass(frozen=True, slots=True)
 class Screening:
@@ -15,6 +17,11 @@ class Screening:
 
     drawn: int = 0
     over_budget: int = 0
+
+    @classmethod
+    def of(cls, draws: FeasibleDraws) -> "Screening":
+        """All draws made so far."""
+        return cls(draws.drawn, draws.drawn - draws.fitting)
 
     def __add__(self, other: "Screening") -> "Screening":
         return Screening(self.drawn + other.drawn, self.over_budget + other.over_budget)

@@ -2,7 +2,7 @@
 
 It is worth what it adds to the hypervolume and to the best accuracy. The hypervolume alone values a student at the
 limits at next to nothing, since its reference point lies there: a search for it alone ends with many tiny students and
-with a less accurate best one than chance finds (measured on `benchmarks/landscapes.py`).
+with a less accurate best one than chance finds (measured on `benchmarks/trainings.py`).
 
 Over the plane of the gains in weight bytes and MACs, what others cover is a field of heights: at each point the best
 accuracy gain of those that reach it. It is constant on disjoint rectangles. A candidate whose gains (x, y) are

@@ -475,8 +475,9 @@ def test_students_that_wait_show_that_training_works(roomy: Roomy) -> None:
     for _ in range(4):
         book.failed(book.next().number, "bad")
     paused(book, 0.3, 0.5)
-    book.failed(book.next().number, "bad")
+    book.failed(book.next().number, "bad")  # the fifth, but not in a row
     book.next()
+    assert book.in_flight == 1
 
 
 def test_a_student_lost_after_it_went_on_is_tried_again_under_its_number(roomy: Roomy) -> None:

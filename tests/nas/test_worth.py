@@ -43,7 +43,7 @@ def test_a_known_accuracy_adds_what_the_hypervolume_and_the_best_accuracy_grow_b
 
 
 def test_an_uncertain_accuracy_adds_the_mean_of_what_it_may_add() -> None:
-    """Against 4,000 draws for each candidate; accuracies beyond 1 count as 1, below 0 as nothing."""
+    """Against 1,500 draws for each candidate; accuracies beyond 1 count as 1, below 0 as nothing."""
     front, rng = points(12, 3), np.random.default_rng(4)
     mean, sd = np.array([0.1, 0.4, 0.95]), np.array([0.2, 0.05, 0.3])
     saved = np.array([[0.7, 0.6], [0.3, 0.4], [0.2, 0.5]])

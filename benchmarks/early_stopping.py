@@ -18,9 +18,9 @@ at its end (Spearman's).
 
 Compared are: none; ASHA on accuracy (Li et al. 2020, algorithm 2); MO-ASHA (Schmucker et al. 2021: the same, a rung
 being ordered by the non-dominated fronts of accuracy, bytes and MACs, and within a front by an epsilon-net), both with
-a factor of 3 from the first epoch, and from a ninth of the training; and `nas.halving` at its usual rungs, one student
-in two or in three going on. Four students are trained at a time. Proposals are uniform, the same ones for all; or, with
---evolving, three in four are children of two students of the front of those trained to the end.
+a factor of 3 from the first epoch, and from a ninth of the training; and `nas.halving` at the rungs that it has for
+blind proposals, and at those for chosen ones. Four students are trained at a time. Proposals are uniform, the same ones
+for all; or, with --evolving, three in four are children of two students of the front of those trained to the end.
 
 The hypervolume is that of `studies.hypervolume` over the students that were trained to the end, by the accuracy that
 they end with. "times" is how many epochs training every student to the end needs for the same hypervolume, divided by
@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from trainings import read_trainings
 
-from nas.halving import Halving, usual_rungs
+from nas.halving import Halving, thirds, usual_rungs
 from search_spaces.budget import Budget
 from search_spaces.pricing import Pricing
 from search_spaces.space import Digits
@@ -226,9 +226,9 @@ class Plain:
 class Ours:
     """`nas.halving`."""
 
-    def __init__(self, students: Students, reduction: int) -> None:
+    def __init__(self, students: Students, *, blind: bool) -> None:
         self._students = students
-        self._halving = Halving(usual_rungs(students.epochs), SCALE, reduction)
+        self._halving = Halving(usual_rungs(students.epochs, blind=blind), SCALE)
         self._epochs: dict[int, int] = {}
 
     def job(self) -> tuple[int, int]:
@@ -382,17 +382,17 @@ def _table(name: str, given: argparse.Namespace) -> list[str]:
 
 
 def _methods() -> dict[str, Callable[[Students], Method]]:
-    usual = usual_rungs(EPOCHS)
+    rungs = thirds(EPOCHS)
 
-    def by_rank(rungs: Sequence[int], several: bool) -> Callable[[Students], Method]:
-        return lambda students: ByRank(students, rungs, several=several)
+    def by_rank(begin: int, several: bool) -> Callable[[Students], Method]:
+        return lambda students: ByRank(students, rungs[begin:], several=several)
 
     return {
         "none": Plain,
-        **{f"ASHA from epoch {rungs[0]}": by_rank(rungs, False) for rungs in (usual, usual[-2:])},
-        **{f"MO-ASHA from epoch {rungs[0]}": by_rank(rungs, True) for rungs in (usual, usual[-2:])},
-        "nas.halving, 1 in 2": lambda students: Ours(students, 2),
-        "nas.halving, 1 in 3": lambda students: Ours(students, 3),
+        **{f"ASHA from epoch {rungs[begin]}": by_rank(begin, False) for begin in (0, 1)},
+        **{f"MO-ASHA from epoch {rungs[begin]}": by_rank(begin, True) for begin in (0, 1)},
+        "nas.halving, blind": lambda students: Ours(students, blind=True),
+        "nas.halving, chosen": lambda students: Ours(students, blind=False),
     }
 
 

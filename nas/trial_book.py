@@ -80,7 +80,7 @@ class TrialBook:
         self._space = space
         self._budget = budget
         self._search = search
-        self._halving = halving or Halving((), Scale(1 / space.classes, budget.weight_bytes, budget.macs))
+        self._halving = halving or Halving({}, Scale(1 / space.classes, budget.weight_bytes, budget.macs))
         self._samplers = Samplers(search.sampler, seed, space, budget)
         self._distributions = distributions(space)
         self._in_flight: dict[int, optuna.Trial] = {}

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from nas.halving import thirds
 from nas.samplers.records import Record
 
 Floats = npt.NDArray[np.float64]
 
 MOST = 300
 """Accuracies at most: a Gaussian process takes time by their cube."""
-_BETWEEN_RUNGS = 3
 
 
 def evidence(records: Sequence[Record], kept: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int_], Floats, Floats]:
@@ -30,7 +30,7 @@ def evidence(records: Sequence[Record], kept: npt.NDArray[np.bool_]) -> tuple[np
     """
     whole = max((record.epochs for record in records if record.accuracy is not None), default=0)
     whole = whole or max((epoch for record in records for epoch, _ in record.curve), default=1)
-    rungs = _rungs(whole)
+    rungs = thirds(whole)
     found: list[tuple[int, int, float, float]] = []  # urgency, position, progress, accuracy
     for position, record in enumerate(records):
         if record.accuracy is not None:
@@ -48,11 +48,3 @@ def evidence(records: Sequence[Record], kept: npt.NDArray[np.bool_]) -> tuple[np
     chosen = sorted((position, progress, accuracy) for _, position, progress, accuracy in urgent)
     columns = np.array(chosen, dtype=np.float64).reshape(-1, 3).T
     return columns[0].astype(np.int_), columns[1], columns[2]
-
-
-def _rungs(whole: int) -> set[int]:
-    rungs = set()
-    while whole > 1:
-        whole = -(-whole // _BETWEEN_RUNGS)
-        rungs.add(whole)
-    return rungs

@@ -134,10 +134,13 @@ class StudyFile(Section):
         early = self.search.early_stopping
         scale = Scale(1 / classes, self.budget.weight_bytes, self.budget.macs)
         if early is None:
-            return Halving((), scale)
-        rungs = usual_rungs(self.student.epochs) if early.rungs is None else early.rungs
-        usual = 2 if self.search.sampler == "cost-aware" else 3
-        return Halving(rungs, scale, early.reduction or usual)
+            return Halving({}, scale)
+        rungs = usual_rungs(self.student.epochs, blind=self.search.sampler != "cost-aware")
+        if early.rungs is not None:
+            rungs = dict.fromkeys(early.rungs, 2)
+        if early.reduction is not None:
+            rungs = dict.fromkeys(rungs, early.reduction)
+        return Halving(rungs, scale)
 
     @property
     def full_recipe(self) -> Recipe:

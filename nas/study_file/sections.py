@@ -91,8 +91,8 @@ class EarlyStopping(Section):
 
     Attributes:
         rungs: Epochs after which students pause, ascending; by default those of `nas.halving.usual_rungs`.
-        reduction: One student in so many goes on from a rung; by default 2 with the sampler "cost-aware", which learns
-            from those that do, and 3 with the others, which find a good one more rarely.
+        reduction: One student in so many goes on from every rung; by default as `nas.halving.usual_rungs` has it, and
+            from `rungs` one in two.
     """
 
     rungs: _Offered | None = None

@@ -1,5 +1,7 @@
 """Who is taught further: a share of those at a rung, and always who is expected to be worth most beside the others."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from nas.halving import Halving, usual_rungs
+from nas.halving import Halving, thirds, usual_rungs
 from studies.hypervolume import Scale, hypervolume
 
 SCALE = Scale(chance=0.0, weight_bytes=2**16, macs=2**24)
@@ -39,9 +41,9 @@ pupils = st.builds(
 rooms = st.lists(pupils, max_size=12)
 
 
-def waiting(room: list[Pupil], epoch: int = 1, reduction: int = 2, rungs: tuple[int, ...] = (1, 2)) -> Halving:
+def waiting(room: list[Pupil], epoch: int = 1, rungs: Mapping[int, int] = MappingProxyType({1: 2, 2: 2})) -> Halving:
     """All of them, by their places, waiting at the rung of that epoch."""
-    halving = Halving(rungs, SCALE, reduction)
+    halving = Halving(rungs, SCALE)
     for number, each in enumerate(room):
         halving.remember(number, each.costs, each.curve(epoch))
         halving.pause(number)
@@ -61,21 +63,46 @@ def order_of(halving: Halving, *, last: bool = False) -> list[int]:
     ("epochs", "rungs"),
     [(1, ()), (2, (1,)), (6, (1, 2)), (10, (1, 3)), (20, (1, 2, 7)), (27, (1, 3, 9)), (60, (1, 2, 7, 20))],
 )
-def test_the_usual_rungs_are_thirds_of_thirds_of_the_training(epochs: int, rungs: tuple[int, ...]) -> None:
-    assert usual_rungs(epochs) == rungs
+def test_thirds_of_thirds_of_a_training(epochs: int, rungs: tuple[int, ...]) -> None:
+    assert thirds(epochs) == rungs
 
 
 @given(st.integers(1, 2000))
-def test_the_usual_rungs_are_before_the_end_and_all_different(epochs: int) -> None:
-    rungs = usual_rungs(epochs)
+def test_thirds_are_before_the_end_and_all_different(epochs: int) -> None:
+    rungs = thirds(epochs)
     assert list(rungs) == sorted(set(rungs))
     assert all(1 <= rung < epochs for rung in rungs)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "blind", "rungs"),
+    [
+        (1, True, {}),
+        (2, True, {1: 3}),
+        (27, True, {1: 3, 3: 2, 9: 2}),
+        (60, True, {1: 3, 2: 2, 7: 2, 20: 2}),
+        (2, False, {}),
+        (9, False, {3: 2}),
+        (20, False, {2: 2, 7: 2}),
+        (27, False, {3: 2, 9: 2}),
+        (200, False, {22: 2, 67: 2}),
+    ],
+)
+def test_students_pause_after_their_first_epoch_only_where_proposals_are_blind(
+    epochs: int, blind: bool, rungs: dict[int, int]
+) -> None:
+    assert usual_rungs(epochs, blind=blind) == rungs
+
+
+@pytest.mark.parametrize(("epoch", "goes_on"), [(1, 3), (2, 2)])
+def test_every_rung_has_its_own_share(epoch: int, goes_on: int) -> None:
+    assert len(order_of(waiting([pupil(12, 20, 50, 50)] * 6, epoch, rungs={2: 3, 1: 2}))) == goes_on
+
+
 @given(rooms, st.integers(2, 4))
 def test_one_in_so_many_goes_on_and_at_the_end_of_a_search_at_least_one(room: list[Pupil], reduction: int) -> None:
-    assert len(order_of(waiting(room, reduction=reduction))) == len(room) // reduction
-    assert len(order_of(waiting(room, reduction=reduction), last=True)) == -(-len(room) // reduction)
+    assert len(order_of(waiting(room, rungs={1: reduction}))) == len(room) // reduction
+    assert len(order_of(waiting(room, rungs={1: reduction}), last=True)) == -(-len(room) // reduction)
 
 
 @settings(max_examples=20, deadline=None)
@@ -186,7 +213,7 @@ def test_rungs_filled_from_the_records_choose_as_those_that_saw_it_happen(
         first.remember(number, room[number].costs, room[number].curve(epoch))
         if epoch == 2:
             first.pause(number)
-    second = Halving((1, 2), SCALE, 2)
+    second = Halving({1: 2, 2: 2}, SCALE)
     for number, each in reversed(list(enumerate(room))):
         epoch = come.get(number, 1)
         second.remember(number, each.costs, each.curve(epoch))
@@ -202,7 +229,7 @@ def test_why_a_student_stays_is_told_in_numbers() -> None:
 
 
 def test_without_rungs_nobody_pauses() -> None:
-    halving = Halving((), SCALE, 2)
+    halving = Halving({}, SCALE)
     halving.remember(0, pupil(12, 20, 50).costs, pupil(12, 20, 50).curve())
     assert not halving.is_rung(1)
     assert halving.choice(last=True) is None

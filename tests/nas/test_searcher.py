@@ -36,12 +36,12 @@ SCALE = Scale(0.1, 250_000, 8_000_000)
 class Bench:
     """A searcher over a book in memory, with room for two students."""
 
-    def __init__(self, rungs: tuple[int, ...] = ()) -> None:
+    def __init__(self, rung: int | None = None) -> None:
         self.study = optuna.create_study(directions=DIRECTIONS)
         search = SearchSection(trials=2, sampler="random", known_designs=(), attempts=2)
         budget = Budget(250_000, 8_000_000)
         space = open_space("joint", [64], [33])
-        self.book = TrialBook(self.study, space, budget, search, 0, Halving(rungs, SCALE, 2))
+        self.book = TrialBook(self.study, space, budget, search, 0, Halving({rung: 2} if rung else {}, SCALE))
         display = Display(Console(file=io.StringIO()))
         display.searching(wanted=2, epochs=1)
         self.searcher = BookSearcher(self.book, lambda candidate: {"number": candidate.number}, display)
@@ -129,7 +129,7 @@ def test_a_student_carries_on_between_the_rungs(bench: Bench) -> None:
 
 
 def test_a_student_that_waits_is_recorded_once_and_goes_on_when_it_is_its_turn() -> None:
-    bench = Bench(rungs=(1,))
+    bench = Bench(rung=1)
     number = bench.searcher.suggest("a")["number"]
     assert bench.decides("a", EPOCH) == TrialScheduler.STOP
     for result, error in ((EPOCH, False), (None, True), (RESULT, False)):
@@ -152,7 +152,7 @@ def test_a_student_that_waits_is_recorded_once_and_goes_on_when_it_is_its_turn()
 
 
 def test_a_student_that_is_worth_more_than_those_that_wait_never_pauses() -> None:
-    bench = Bench(rungs=(1,))
+    bench = Bench(rung=1)
     for tune_id, accuracy in (("a", 0.2), ("b", 0.9)):
         bench.searcher.suggest(tune_id)
         told = EPOCH | {"curve": json.dumps([POINT | {"accuracy": accuracy}])}
@@ -178,7 +178,7 @@ def test_a_database_that_fails_while_a_pause_is_recorded_ends_the_search_and_the
     def fails(*_: object, **__: object) -> None:
         raise OSError("gone")
 
-    bench = Bench(rungs=(1,))
+    bench = Bench(rung=1)
     bench.searcher.suggest("a")
     bench.decides("a", EPOCH)
     monkeypatch.setattr(optuna.Trial, "set_user_attr", fails)

@@ -47,7 +47,7 @@ class Shelf:
 
     def book(self, **search: object) -> TrialBook:
         settings = {"trials": 6, "sampler": "random", "known_designs": ()} | search
-        halving = Halving((2,), Scale(0.1, self.budget.weight_bytes, self.budget.macs), 2)
+        halving = Halving({2: 2}, Scale(0.1, self.budget.weight_bytes, self.budget.macs))
         return TrialBook(self.study(), SPACE, self.budget, SearchSection(**settings), seed=11, halving=halving)
 
     def trials(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:

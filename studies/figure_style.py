@@ -19,8 +19,8 @@ def layout() -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12.5, "color": INK},
-        "margin": {"l": 64, "r": 16, "t": 26, "b": 52},
-        "height": 420,
+        "margin": {"l": 64, "r": 16, "t": 48, "b": 52},  # on top the tool bar, and below it what a line is
+        "height": 440,
         "hovermode": "closest",
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "itemsizing": "constant"},
         "uirevision": "kept",

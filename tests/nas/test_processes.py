@@ -116,6 +116,7 @@ def test_no_process_outlives_a_parent_that_is_stopped(tmp_path: Path, number: si
         "from test_processes import Stages, Write\n"
         "from nas.processes import run_all\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us with &\n"
         "    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(143))\n"
         "    folder = Path(sys.argv[1])\n"
         "    tasks = [Write(folder / 'quick')] + [Write(folder / name, seconds=60) for name in 'ab']\n"

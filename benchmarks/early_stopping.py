@@ -39,7 +39,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from trainings import read_trainings
+from trainings import EPOCHS, read_trainings
 
 from nas.halving import Halving, thirds, usual_rungs
 from search_spaces.budget import Budget
@@ -63,7 +63,6 @@ REFERENCE = 1500
 LANDSCAPES = {"size matters": (2.0, 0.7), "design matters": (1.0, 1.2)}
 """Weight of a student's size, and standard deviation of its choices' effects."""
 REAL = "esc10"
-EPOCHS = 27
 
 
 class Students(ABC):

@@ -24,8 +24,8 @@ import warnings
 from dataclasses import dataclass, field
 from typing import get_args
 
+import findings
 import numpy as np
-import numpy.typing as npt
 import optuna
 from landscapes import NAMES, Landscape
 from optuna.trial import TrialState
@@ -43,7 +43,6 @@ from studies.front import pareto_mask
 from studies.hypervolume import Scale, hypervolume
 from studies.storage import DIRECTIONS
 
-Floats = npt.NDArray[np.float64]
 TIGHT = Budget(32_000, 5_000_000)
 Learnt = Landscape | TaughtLandscape
 LOOKS = (25, 50, 100, 200)
@@ -135,6 +134,7 @@ def _run(
     study = optuna.create_study(directions=DIRECTIONS)
     settings = SearchSection(trials=trials, sampler=sampler, known_designs=(), patience=100_000)
     book = TrialBook(study, space, budget, settings, seed)
+    scale = _scale(space, budget)
     run, handed_out, seconds = Run(), [], []
     observed: list[tuple[float, float, int, int]] = []
     while book.complete < trials:
@@ -152,7 +152,7 @@ def _run(
         truth = float(landscape.truth(digits)[0])
         observed.append((outcome["accuracy"], truth, deployed.weight_bytes, deployed.macs))
         if book.complete in LOOKS:
-            run.shares[book.complete] = _found(np.array(observed), space, budget) / best
+            run.shares[book.complete] = findings.found(scale, np.array(observed))[0] / best
     run.best = max(observed)[1]
     reasons = [trial.user_attrs.get("reason") for trial in study.get_trials(deepcopy=False)]
     run.proposals = len(reasons)
@@ -161,15 +161,8 @@ def _run(
     return run
 
 
-def _found(observed: Floats, space: StagedSpace, budget: Budget) -> float:
-    """The true hypervolume of the front by observed accuracies; columns observed, true, weight bytes, MACs."""
-    front = observed[pareto_mask(observed[:, (0, 2, 3)] * (-1, 1, 1))]
-    return hypervolume(_gains(front[:, 1], front[:, 2], front[:, 3], space, budget))
-
-
-def _gains(accuracy: Floats, weight_bytes: Floats, macs: Floats, space: StagedSpace, budget: Budget) -> Floats:
-    scale = Scale(1 / space.classes, budget.weight_bytes, budget.macs)
-    return np.column_stack([scale.learned(accuracy), scale.saved(weight_bytes, macs)])
+def _scale(space: StagedSpace, budget: Budget) -> Scale:
+    return Scale(1 / space.classes, budget.weight_bytes, budget.macs)
 
 
 def _reference(landscape: Learnt, space: StagedSpace, budget: Budget) -> tuple[float, float]:
@@ -181,7 +174,7 @@ def _reference(landscape: Learnt, space: StagedSpace, budget: Budget) -> tuple[f
         prices = pricing.prices(drawn)
         drawn = drawn[:, prices.feasible]
         stored, macs = (costs[prices.feasible].astype(np.float64) for costs in (prices.weight_bytes, prices.macs))
-        found = _gains(landscape.truth(drawn), stored, macs, space, budget)
+        found = findings.gains(_scale(space, budget), landscape.truth(drawn), stored, macs)
         beaten = np.zeros(len(found), dtype=bool)
         for member in gains:
             beaten |= (found <= member).all(axis=1)

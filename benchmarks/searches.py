@@ -21,17 +21,16 @@ from typing import Any
 
 import numpy as np
 import optuna
-from trainings import BUDGET, FRAMES, MELS, TaughtLandscape, read_trainings
+from findings import found
+from trainings import BUDGET, EPOCHS, FRAMES, MELS, TaughtLandscape, read_trainings
 
 from nas.halving import Halving, thirds, usual_rungs
 from nas.study_file import SamplerName, SearchSection
 from nas.trial_book import Candidate, TrialBook
 from search_spaces.staged import StagedSpace
-from studies.front import pareto_mask
-from studies.hypervolume import Scale, hypervolume
+from studies.hypervolume import Scale
 from studies.storage import DIRECTIONS
 
-EPOCHS = 27
 LOOKS = (10, 20, 40)
 """In whole trainings."""
 
@@ -96,10 +95,7 @@ class Search:
 
     def found(self) -> tuple[float, float]:
         """The hypervolume of the front, and the best accuracy, by the truth."""
-        ended = np.array(self.ended)
-        front = ended[pareto_mask(ended[:, (0, 2, 3)] * (-1, 1, 1))]
-        gains = np.column_stack([self._scale.learned(front[:, 1]), self._scale.saved(front[:, 2], front[:, 3])])
-        return hypervolume(gains), float(ended[ended[:, 0].argmax(), 1])
+        return found(self._scale, np.array(self.ended))
 
     def _pupil(self, candidate: Candidate) -> Pupil:
         digits = self._space.digits([self._study.get_trials(deepcopy=False)[candidate.number].params])
@@ -123,8 +119,8 @@ def main() -> int:
     sys.stdout.write(f"{'trainings':26}" + "".join(f"{look:>20}" for look in LOOKS) + f"{'begun':>8}{'ended':>8}\n")
     for name in given.searches:
         seeds = range(given.first_seed, given.first_seed + given.seeds)
-        found, counts = zip(*(_looked_at(Search(name, landscape, space, seed)) for seed in seeds), strict=True)
-        quartiles = np.quantile(found, (0.25, 0.5, 0.75), axis=0)
+        looks, counts = zip(*(_looked_at(Search(name, landscape, space, seed)) for seed in seeds), strict=True)
+        quartiles = np.quantile(looks, (0.25, 0.5, 0.75), axis=0)
         begun, ended = np.median(counts, axis=0)
         for column, what in enumerate((name, "  best accuracy")):
             cells = (f"{middle:.3f} ({low:.3f}-{high:.3f})" for low, middle, high in quartiles[:, :, column].T)
@@ -136,12 +132,12 @@ def main() -> int:
 
 def _looked_at(search: Search) -> tuple[list[tuple[float, float]], tuple[int, int]]:
     """What it has found at each look; how many students it has begun and taught to the end by the last one."""
-    epochs, found = search.epochs(), []
+    epochs, looks = search.epochs(), []
     for left, look in pairwise((0, *LOOKS)):
         for _ in range((look - left) * EPOCHS):
             next(epochs)
-        found.append(search.found())
-    return found, (len(search.pupils), len(search.ended))
+        looks.append(search.found())
+    return looks, (len(search.pupils), len(search.ended))
 
 
 if __name__ == "__main__":

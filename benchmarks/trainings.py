@@ -27,7 +27,7 @@ from search_spaces.spaces import open_space
 from search_spaces.staged import StagedSpace
 
 Floats = npt.NDArray[np.float64]
-MELS, FRAMES = (64, 128), (33,)
+MELS, FRAMES, EPOCHS = (64, 128), (33,), 27
 BUDGET = Budget(128_000, 10_000_000)
 SEED_NOISE = 0.02
 """Standard deviation of the last accuracy over seeds."""

@@ -1,9 +1,11 @@
 """The main job, for real: a local Ray, SQLite, synthetic scenes; stopped by Ctrl-C and kill -9, resumed, exported."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -233,6 +235,14 @@ def test_a_disk_that_is_full_stops_the_search_readably_and_resume_carries_on(tmp
     assert "running" not in desk.states()
 
 
+def priorities_of_students() -> Iterator[int]:
+    """Of the processes that teach; that of any other search on this machine is the same."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended in between
+            if path.read_bytes().startswith((b"ray::StudentWorker", b"ray::ResourceTrainable")):  # waiting, teaching
+                yield os.getpriority(os.PRIO_PROCESS, int(path.parent.name))
+
+
 def test_a_study_stopped_by_ctrl_c_sigterm_and_kill_nine_loses_and_repeats_nothing(tmp_path: Path) -> None:
     desk = ToyDesk(tmp_path)
     process = desk.start("search", "toy.yaml", "--trials", "7", "--set", "student.epochs=6")
@@ -252,6 +262,7 @@ def test_a_study_stopped_by_ctrl_c_sigterm_and_kill_nine_loses_and_repeats_nothi
 
     process = desk.start("resume", "toy")
     desk.wait_for_one_more(process)
+    assert set(priorities_of_students()) == {os.getpriority(os.PRIO_PROCESS, process.pid)}
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     interrupted = desk.trials()

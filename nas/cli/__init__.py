@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
 def nas() -> None:
     """Search small networks for acoustic scenes under a hard budget, for a microcontroller.
 
-    Begin with `nas search quick`: five minutes on two cores, nothing to download.
+    Begin with `nas search quick`: a minute or two on two cores, nothing to download.
     """
 
 
